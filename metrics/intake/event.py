@@ -1,0 +1,86 @@
+"""What every protocol becomes: one flat value per fact, the same for all clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+# Bits of Event.flags: what the door changed, shown on the product's Data page.
+CLAMPED, SCRUBBED, TRUNCATED = 1, 2, 4
+
+#: Kinds of event. `use` counts something done (n) and how often it failed (bad); `session` the same for
+#: whole visits; `error` is a fact without a denominator; `feedback` is a complaint that came over the
+#: wire; `identify` only says who a customer is.
+KINDS = ("use", "error", "session", "feedback", "identify")
+
+#: How far back and ahead a timestamp may lie before it is clamped to its arrival, in seconds.
+PAST_LIMIT, FUTURE_LIMIT = 31 * 86_400, 86_400
+
+
+class Event(NamedTuple):
+    """One fact.
+
+    id: 32 hex digits, unique per product; the same fact sent again has the same id.
+    at: unix seconds UTC, already clamped. value: duration in milliseconds, or None.
+    n, bad: how many happened, and how many of them went wrong (0 <= bad <= n).
+    All texts are clean (no NUL, no lone surrogate) and cut to LIMITS.
+    """
+
+    id: str
+    kind: str
+    name: str
+    at: float
+    release: str
+    environment: str
+    user: str
+    customer: str
+    session: str
+    feature: str
+    platform: str
+    plan: str
+    country: str
+    n: int
+    bad: int
+    value: float | None
+    flags: int
+    props: dict[str, Any]
+
+
+#: Longest accepted text per field, in characters; longer ones are cut and flagged TRUNCATED.
+LIMITS = {
+    "name": 100,
+    "release": 120,
+    "environment": 40,
+    "user": 120,
+    "customer": 120,
+    "session": 120,
+    "feature": 80,
+    "platform": 40,
+    "plan": 40,
+    "country": 2,
+}
+
+
+@dataclass
+class Parsed:
+    """What one request held. `outcomes` counts what was not taken: (category, outcome, reason) -> items.
+
+    category is one of use, error, session, feedback, identify, other; outcome one of the ledger's words
+    (invalid, filtered, too_large, client_discard). `reply` is the JSON the client expects with a 200.
+    """
+
+    events: list[Event]
+    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    reply: dict[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The request as a whole cannot be taken; nothing of it is stored.
+
+    status is the HTTP status, reason a short stable word for the outcome ledger (`bad_json`,
+    `too_large`, `bad_encoding`, ...), detail one sentence a developer can act on.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.reason, self.detail = status, reason, detail
