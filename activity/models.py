@@ -1,0 +1,60 @@
+"""Who did what to what: append-only. Feeds timelines, undo and the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import User, Workspace
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def about(self, subject: models.Model) -> EventQuerySet:
+        return self.filter(subject_type=subject._meta.label_lower, subject_id=subject.pk)
+
+
+class EventManager(models.Manager.from_queryset(EventQuerySet)):  # type: ignore[misc]
+    def record(
+        self,
+        workspace: Workspace,
+        verb: str,
+        subject: models.Model,
+        by: User | None = None,
+        at: datetime | None = None,
+        **detail: Any,
+    ) -> Event:
+        """`verb` is "<noun>.<past tense>"; `by` None means the hub itself, and then `detail` says why."""
+        return self.create(
+            workspace=workspace,
+            verb=verb,
+            subject_type=subject._meta.label_lower,
+            subject_id=subject.pk,
+            by=by,
+            at=at or timezone.now(),
+            detail=detail,
+        )
+
+
+class Event(models.Model):
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+")
+    verb = models.CharField(max_length=60)
+    subject_type = models.CharField(max_length=60)
+    subject_id = models.BigIntegerField()
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+    detail = models.JSONField(default=dict)
+
+    objects: ClassVar[EventManager] = EventManager()
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [
+            models.Index(fields=["subject_type", "subject_id", "at"], name="event_subject"),
+            models.Index(fields=["workspace", "-at"], name="event_recent"),
+        ]
+
+
+record = Event.objects.record

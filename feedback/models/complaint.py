@@ -1,0 +1,111 @@
+"""One piece of feedback in the customer's own words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User, Workspace
+from activity.models import record
+from feedback import similar
+from feedback.models.customer import Customer
+from releases.models import Feature, Product, Release
+
+
+class Kind(models.TextChoices):
+    BUG = "bug", _("Bug")
+    NOT_UNDERSTOOD = "not_understood", _("Not understood")
+    IMPROVEMENT = "improvement", _("Improvement")
+    QUESTION = "question", _("Question")
+    PRAISE = "praise", _("Praise")
+
+
+class ComplaintQuerySet(models.QuerySet["Complaint"]):
+    def of(self, workspace: Workspace) -> ComplaintQuerySet:
+        return self.filter(workspace=workspace)
+
+    def newest_first(self) -> ComplaintQuerySet:
+        return self.order_by("-created_at", "-id")
+
+
+class ComplaintManager(models.Manager.from_queryset(ComplaintQuerySet)):  # type: ignore[misc]
+    def log(
+        self,
+        workspace: Workspace,
+        text: str,
+        by: User | None = None,
+        customer: Customer | None = None,
+        at: datetime | None = None,
+        **fields: Any,
+    ) -> Complaint:
+        """A new complaint; plan and revenue are kept as they were at this moment.
+
+        With `source` and `source_id` the same complaint is logged once, however often it is sent.
+        """
+        source_id = fields.get("source_id") or None
+        with transaction.atomic():
+            if source_id:
+                known = self.filter(
+                    workspace=workspace, source=fields.get("source", ""), source_id=source_id
+                ).first()
+                if known:
+                    return known
+            complaint = self.create(
+                workspace=workspace,
+                text=text,
+                customer=customer,
+                plan=customer.plan if customer else "",
+                revenue=customer.revenue if customer else None,
+                logged_by=by,
+                created_at=at or timezone.now(),
+                **{**fields, "source_id": source_id},
+            )
+            record(workspace, "complaint.logged", complaint, by, at=at)
+        return complaint
+
+
+class Complaint(models.Model):
+    Kind = Kind
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="complaints")
+    text = models.TextField(_("what they said"), max_length=10_000)
+    kind = models.CharField(_("kind"), max_length=14, choices=Kind, default=Kind.BUG)
+    is_churn_risk = models.BooleanField(_("may leave"), default=False)
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, blank=True, related_name="complaints")
+    product = models.ForeignKey(Product, models.SET_NULL, null=True, blank=True, related_name="+")
+    feature = models.ForeignKey(Feature, models.SET_NULL, null=True, blank=True, related_name="complaints")
+    release = models.ForeignKey(Release, models.SET_NULL, null=True, blank=True, related_name="complaints")
+    contact_name = models.CharField(max_length=120, blank=True)
+    contact_email = models.EmailField(blank=True)
+    plan = models.CharField(max_length=40, blank=True)
+    revenue = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    source = models.CharField(max_length=20, default="hub")  # hub, api, sdk
+    source_id = models.CharField(max_length=120, null=True)
+    logged_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField()
+    grams = ArrayField(models.CharField(max_length=3), default=list, editable=False)
+
+    objects: ClassVar[ComplaintManager] = ComplaintManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "source", "source_id"], name="complaint_source"),
+            models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="complaint_kind"),
+        ]
+        indexes = [
+            GinIndex(fields=["grams"], name="complaint_grams"),
+            models.Index(fields=["workspace", "-created_at"], name="complaint_recent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.grams = similar.key(self.text)
+        super().save(*args, **kwargs)

@@ -1,0 +1,107 @@
+"""Finds what was already said, in other words and in three languages, with core PostgreSQL and rapidfuzz.
+
+PostgreSQL narrows by shared character 3-grams of the telling words (GIN), rapidfuzz ranks the few that are left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rapidfuzz import fuzz
+
+from productops.lib.text import fold, grams
+
+#: Below this score (0..100) two texts are not called similar.
+NEAR = 48.0
+
+# The commonest words of the three languages tell nothing about a problem.
+_STOP = frozenset(
+    fold(
+        """
+    a al algo ante as ao aos com como con cuando da das de del desde do dos e el ela ele eles ella en entre era es esa
+    ese eso esta este esto eu fue ha hace hay isso isto la las le les lo los mas me meu mi minha muito muy na nas nao
+    ni no nos o os ou para pela pelo pero por porque pra qual que quando quem se sem ser si sido sin sobre son su sua
+    sus te tem tengo tiene um uma un una uno voce y ya yo
+    about after all am an and any are as at be because been but by can cannot could did do does doing for from get had
+    has have he her here his how i if in into is it its just me my no not of on or our out she so some than that the
+    their them then there they this to up us was we were what when where which who why will with would you your
+    cliente customer user usuario
+    """
+    ).split()
+)
+# Words for the same thing of a digital product, so that the three languages meet.
+_SAME = {
+    word: group.split()[0]
+    for group in (
+        "pay pago pagar pagamento payment paga pagos pays paying cobro cobranca charge charged cobrado",
+        "checkout finalizar compra comprar purchase buy finalizo finalize",
+        "fail falla falha fallo error erro errors falhou fails failing failed fallando erros errores broken roto quebrado",
+        "search buscar busca busqueda buscador pesquisa pesquisar find procurar encontrar",
+        "filter filtro filtrar filtros filters",
+        "save guardar salvar guardado salvo saved saving",
+        "slow lento lenta demora demorado tarda lentitud lentidao",
+        "login entrar sesion acceso ingresar acessar logar senha contrasena password signin",
+        "invoice factura fatura nota facturas faturas invoices",
+        "export exportar exportacion exportacao exports descargar baixar download",
+        "card tarjeta cartao cards tarjetas cartoes",
+        "cart carrito carrinho cesta",
+        "order pedido pedidos orders encomenda",
+        "button boton botao",
+        "page pagina screen pantalla tela",
+        "mail correo email emails correos",
+        "understand entiendo entender entendo comprendo confuse confused confusing confuso confunde",
+        "list lista listas lists listado",
+        "delete borrar eliminar apagar excluir remove quitar",
+        "price precio preco prices cost",
+        "app aplicacion aplicativo aplicacao phone movil celular telefono",
+        "close cierra fecha crash crashes cierre trava congela freeze freezes",
+    )
+    for word in group.split()
+}
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Match:
+    item: Any
+    score: float
+    shared: tuple[str, ...]  # the words both have, in the words of the item
+
+
+def words(text: str) -> list[str]:
+    """The telling words of a text: folded, without stop words, synonyms brought to one form."""
+    found = [w for w in _WORD.findall(fold(text)[:4000]) if w not in _STOP and (len(w) > 2 or w.isdigit())]
+    return [_SAME.get(w, w) for w in found]
+
+
+def key(text: str) -> list[str]:
+    """What is stored beside a text so that PostgreSQL can find its neighbours."""
+    return sorted(grams(" ".join(words(text))))[:400]
+
+
+def rank(typed: str, candidates: Iterable[tuple[Any, str]], limit: int = 5) -> list[Match]:
+    """The candidates (item, its text) that mean the same as `typed`, best first."""
+    wanted = words(typed)
+    if not wanted:
+        return []
+    found = []
+    for item, text in candidates:
+        theirs = words(text)
+        score = _score(wanted, theirs)
+        if score >= NEAR:
+            shared = tuple(dict.fromkeys(w for w in theirs if w in wanted))
+            found.append(Match(item, score, shared[:4]))
+    return sorted(found, key=lambda match: -match.score)[:limit]
+
+
+def _score(wanted: list[str], theirs: list[str]) -> float:
+    if not theirs:
+        return 0.0
+    one, other = " ".join(sorted(set(wanted))), " ".join(sorted(set(theirs)))
+    together = fuzz.token_set_ratio(one, other)
+    # token_set_ratio is 100 as soon as one text is inside the other; one shared word must not be enough.
+    shared = len(set(wanted) & set(theirs))
+    return float(0.6 * together + 0.4 * 100 * min(1.0, shared / min(3, max(len(set(wanted)), 1))))

@@ -1,0 +1,6 @@
+from incidents.models.impact import Impact
+from incidents.models.incident import Incident, IncidentKind, Severity, Status
+from incidents.models.report import Report
+from incidents.models.update import Update
+
+__all__ = ["Impact", "Incident", "IncidentKind", "Report", "Severity", "Status", "Update"]

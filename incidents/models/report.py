@@ -1,0 +1,40 @@
+"""A complaint that joined an incident. The words stay the customer's own record."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from activity.models import record
+from feedback.models import Complaint
+from incidents.models.incident import Incident
+
+
+class ReportManager(models.Manager["Report"]):
+    def join(self, incident: Incident, complaint: Complaint, by: User | None) -> Report:
+        """Joining twice changes nothing; a complaint belongs to one incident. Duplicates pass it on."""
+        if complaint.workspace_id != incident.workspace_id:
+            raise ValidationError(_("This complaint does not exist here."))
+        target = incident.original or incident
+        with transaction.atomic():
+            report, is_new = self.get_or_create(complaint=complaint, defaults={"incident": target, "joined_by": by})
+            if not is_new and report.incident_id != target.pk:
+                raise ValidationError(_("This complaint already belongs to another incident."))
+            if is_new:
+                record(target.workspace, "incident.complaint_joined", target, by, complaint=complaint.pk)
+                Incident.objects.filter(pk=target.pk).update(weighed_at=None)
+        return report
+
+
+class Report(models.Model):
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="reports")
+    complaint = models.OneToOneField(Complaint, models.CASCADE, related_name="report")
+    joined_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    joined_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[ReportManager] = ReportManager()

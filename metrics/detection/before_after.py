@@ -1,0 +1,245 @@
+"""Before / after a release without a control: a whitened seasonal step against its own placebo.
+
+The step is measured as if released at every earlier moment too; the spread of those placebo steps is the
+scale. It carries autocorrelation, overdispersion and whatever season the baseline left.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .baseline import DAY_S, Whitened, baselines, whiten
+from .evidence import (
+    BEFORE_AFTER,
+    BETTER,
+    CAP,
+    NOT_ENOUGH,
+    SAME,
+    VERSION,
+    VISIBLE,
+    WORSE,
+    Z95,
+    Evidence,
+    FloatArray,
+    capped,
+    silent,
+)
+from .series import LogSeries, log_counts, log_gauge
+from .thresholds import GAUGE_MARGIN, RATE_MARGIN, z_star
+
+HISTORY_DAYS = 3
+LEAST_BUCKETS = 2
+MIN_NEFF = 2.0
+CHOICE_S = (900, 1800, 3600, 7200, 14_400, 21_600)
+"""Windows over which baselines compete, s."""
+MDE_S = 3600
+GRID = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 240, 288, 384, 576, 1440)
+"""Windows in buckets at which the placebo scale is measured; between them it is interpolated in logs."""
+
+_T99_OVER_NORMAL = (
+    (2, 2.9940),
+    (3, 1.9519),
+    (4, 1.6107),
+    (5, 1.4465),
+    (6, 1.3510),
+    (8, 1.2451),
+    (10, 1.1881),
+    (15, 1.1189),
+    (20, 1.0868),
+    (30, 1.0564),
+    (60, 1.0275),
+    (120, 1.0136),
+)
+"""t_{.99, df} / 2.326, from tables."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps D_T in log units and their placebo scale s_T for T = 1..len buckets; s is inf where unknown."""
+
+    step: FloatArray
+    scale: FloatArray
+
+
+def before_after(
+    pre: FloatArray,
+    post: FloatArray,
+    *,
+    bucket_s: int,
+    direction: int,
+    measure: str,
+    signals: int = 1,
+    pre_n: FloatArray | None = None,
+    pre_bad: FloatArray | None = None,
+    post_n: FloatArray | None = None,
+    post_bad: FloatArray | None = None,
+) -> Evidence:
+    """Evidence that a series stepped at its release.
+
+    pre, post:  gauge values per bucket, shapes (before,), (after,); ignored when counts are given.
+    bucket_s:   seconds per bucket. direction: 1 up is bad, −1 down is bad, 0 either is.
+    *_n, *_bad: events and bad events per bucket, same shapes, for rates.
+    The window ends a day after the release; what follows is the next day's question.
+    """
+    if pre_n is not None and pre_bad is not None and post_n is not None and post_bad is not None:
+        series, margin = log_counts(pre_n, pre_bad, post_n, post_bad, bucket_s), RATE_MARGIN
+    else:
+        series, margin = log_gauge(pre, post, bucket_s, is_count=measure in ("volume", "users")), GAUGE_MARGIN
+    threshold, day = z_star(signals), DAY_S // series.bucket_s
+    buckets = len(post) if post_n is None else len(post_n)
+    history = HISTORY_DAYS * day - series.release
+    if history > 0 or series.length <= series.release + LEAST_BUCKETS - 1 or not series.is_known:
+        missing = history if history > 0 else LEAST_BUCKETS - (series.length - series.release)
+        return silent(
+            BEFORE_AFTER,
+            measure,
+            threshold=threshold,
+            margin=margin,
+            buckets=buckets,
+            needed=float(missing * series.factor) if series.is_known else -1.0,
+        )
+    white = choose(series)
+    steps = measure_steps(white, series.release, min(series.length - series.release, day))
+    return _judge(series, white, steps, direction, measure, margin, threshold, buckets)
+
+
+def choose(series: LogSeries) -> Whitened:
+    """The baseline with the least geometric mean of s_T over CHOICE_S."""
+    day = max(LEAST_BUCKETS, DAY_S // series.bucket_s)
+    windows = sorted({max(LEAST_BUCKETS, round(s / series.bucket_s)) for s in CHOICE_S})
+    best: tuple[float, Whitened] | None = None
+    for name, (expected, start) in baselines(series.y, series.release, series.bucket_s).items():
+        white = whiten(name, series.y, expected, start, series.release, day)
+        scales = np.array([placebo_scale(white, series.release, t) for t in windows])
+        known = scales[np.isfinite(scales)]
+        cost = float(np.mean(np.log(known))) if len(known) else math.inf
+        if best is None or cost < best[0]:
+            best = (cost, white)
+    assert best is not None
+    return best[1]
+
+
+def placebo_scale(white: Whitened, release: int, window: int) -> float:
+    """s_T: robust scale of the step at every earlier bucket, widened for heavy tails and few windows.
+
+    max(1.48·MAD, q95/1.96, q99/2.576) of |D| × t_{.99, history/T} / 2.326; inf when history is too short.
+    """
+    known = white.noise[: release - white.start]
+    effective = len(known) / window
+    if effective < MIN_NEFF:
+        return math.inf
+    h = white.weights[:window]
+    steps = np.correlate(known, h, mode="valid") / float(h @ h)
+    middle, q95, q99 = np.quantile(np.abs(steps), (0.5, 0.95, 0.99))
+    spread = max(1.4826 * middle, q95 / Z95, q99 / 2.5758, 1e-6)
+    return float(spread * t99_over_normal(effective))
+
+
+def t99_over_normal(df: float) -> float:
+    """t_{.99, df} / 2.326 for df ≥ 2, interpolated in 1/df."""
+    inverse = [0.0] + [1 / d for d, _ in reversed(_T99_OVER_NORMAL)]
+    factor = [1.0] + [f for _, f in reversed(_T99_OVER_NORMAL)]
+    return float(np.interp(1 / max(df, MIN_NEFF), inverse, factor))
+
+
+def measure_steps(white: Whitened, release: int, buckets: int) -> Steps:
+    """D_T and s_T after the release for T = 1..buckets."""
+    after = white.noise[release - white.start :][:buckets]
+    h = white.weights[:buckets]
+    step = np.cumsum(h * after) / np.cumsum(h * h)
+    grid = np.array([t for t in GRID if t < buckets] + [max(buckets, LEAST_BUCKETS)])
+    measured = np.array([placebo_scale(white, release, int(t)) for t in grid])
+    known = np.isfinite(measured)
+    scale = np.full(buckets, math.inf)
+    if known.any():
+        sizes = np.arange(1, buckets + 1)
+        fill = np.exp(np.interp(np.log(sizes), np.log(grid[known]), np.log(measured[known])))
+        scale = np.where((sizes >= LEAST_BUCKETS) & (sizes <= grid[known].max()), fill, math.inf)
+    return Steps(step, scale)
+
+
+def _judge(
+    series: LogSeries,
+    white: Whitened,
+    steps: Steps,
+    direction: int,
+    measure: str,
+    margin: float,
+    threshold: float,
+    buckets: int,
+) -> Evidence:
+    allowed = math.log1p(margin)
+    toward = np.abs(steps.step) if direction == 0 else direction * steps.step
+    z = (toward - allowed) / steps.scale
+    away = (-toward - allowed) / steps.scale
+    flagged = np.flatnonzero(z >= threshold)
+    mde = detectable(white, series, direction, margin, threshold)
+    transient = bool(len(flagged)) and _has_recovered(series, white, direction, allowed)
+    status = WORSE if len(flagged) else BETTER if away[-1] >= threshold else SAME if mde <= VISIBLE else NOT_ENOUGH
+    first = min((int(flagged[0]) + 1) * series.factor, buckets) - 1 if len(flagged) else None
+    last = int(np.flatnonzero(np.isfinite(steps.scale))[-1]) if np.isfinite(steps.scale).any() else -1
+    step, scale = float(steps.step[last]), float(steps.scale[last]) if last >= 0 else CAP
+    old = series.level(white.expected[series.release : series.release + last + 1])
+    low, ratio, high = (math.exp(min(max(step + k * Z95 * scale, -13.0), 13.0)) for k in (-1, 0, 1))
+    return Evidence(
+        method=BEFORE_AFTER,
+        measure=measure,
+        version=VERSION,
+        status=status,
+        transient=transient,
+        n_old=series.n_old,
+        bad_old=series.bad_old,
+        n_new=series.n_new,
+        bad_new=series.bad_new,
+        old=old,
+        new=capped_value(old * ratio),
+        low=capped_value(old * low),
+        high=capped_value(old * high),
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        evidence=capped(float(np.max(z))),
+        threshold=threshold,
+        margin=margin,
+        mde=mde,
+        deff=1.0,
+        needed=_needed(series, white, direction, margin, threshold) if status == NOT_ENOUGH else 0.0,
+        first_bucket=first,
+        buckets=buckets,
+        control=white.name,
+    )
+
+
+def capped_value(value: float) -> float:
+    """A measured value kept finite; unlike a ratio it may be large."""
+    return min(value, 1e300)
+
+
+def detectable(
+    white: Whitened, series: LogSeries, direction: int, margin: float, threshold: float, seconds: int = MDE_S
+) -> float:
+    """Smallest change seen within `seconds`: (1 + margin)·exp(z*·s) − 1, or the like fall below 1."""
+    scale = placebo_scale(white, series.release, max(LEAST_BUCKETS, round(seconds / series.bucket_s)))
+    times = (1 + margin) * math.exp(min(threshold * scale, 50.0))
+    return capped(times - 1 if direction >= 0 else 1 - 1 / times)
+
+
+def _needed(series: LogSeries, white: Whitened, direction: int, margin: float, threshold: float) -> float:
+    """Buckets until a doubling would be seen; −1 when a whole day will not do."""
+    elapsed = series.length - series.release
+    for hours in (1, 2, 3, 4, 6, 8, 12, 16, 24):
+        window = round(hours * 3600 / series.bucket_s)
+        if detectable(white, series, direction, margin, threshold, hours * 3600) <= VISIBLE:
+            return float(max(0, window - elapsed) * series.factor)
+    return -1.0
+
+
+def _has_recovered(series: LogSeries, white: Whitened, direction: int, allowed: float) -> bool:
+    """Whether the last quarter of the window is back within the margin of the baseline."""
+    r = series.y[series.release :] - white.expected[series.release :]
+    quarter = r[-max(1, len(r) // 4) :]
+    centre = float(np.median(quarter))
+    return len(r) >= 4 * LEAST_BUCKETS and (abs(centre) if direction == 0 else direction * centre) <= allowed

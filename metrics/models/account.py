@@ -1,0 +1,26 @@
+"""A customer as the events name it. The people side of it (owner, revenue) is feedback.Customer."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from accounts.models import Workspace
+
+
+class Account(models.Model):
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="accounts")
+    external_id = models.CharField(max_length=120)
+    traits = models.JSONField(default=dict)  # as last told: name, plan, revenue, currency, domain
+    first_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    adopted_at = models.DateTimeField(null=True)  # when feedback took its news
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "external_id"], name="account_once")]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                name="account_news",
+                condition=models.Q(adopted_at=None) | models.Q(adopted_at__lt=models.F("changed_at")),
+            )
+        ]

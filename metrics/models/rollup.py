@@ -1,0 +1,119 @@
+"""Counts by time. The tables are made in SQL (migration 0002): partitions and composite keys.
+
+Every page reads these, so its cost depends on the buckets it shows and never on the events received.
+`release_id` 0 stands for "no release named".
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import CompositePrimaryKey
+
+
+class Rollup(models.Model):
+    """One signal in one bucket of one release, environment and slice.
+
+    slice: "" for all, else "plan=Free" or "platform=android". bad_sq: sum over users of the square of their bad
+    events that day, added up as it grows; bad_sq / bad is how strongly bad events cluster on few users. users,
+    bad_users: users whose first (first bad) event of the day on this release fell in the bucket, so that they
+    add up over a day. timed, total, hist: durations in ms (see histogram.py).
+    """
+
+    product_id = models.BigIntegerField()
+    signal_id = models.BigIntegerField()
+    environment = models.TextField()
+    release_id = models.BigIntegerField()
+    slice = models.TextField()
+    bucket = models.DateTimeField()
+    n = models.BigIntegerField()
+    bad = models.BigIntegerField()
+    bad_sq = models.FloatField()
+    users = models.IntegerField()
+    bad_users = models.IntegerField()
+    timed = models.BigIntegerField()
+    total = models.FloatField()
+    hist = models.BinaryField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class RollupMinute(Rollup):
+    pk = CompositePrimaryKey("product_id", "signal_id", "environment", "release_id", "slice", "bucket")
+
+    class Meta:
+        managed = False
+        db_table = "metrics_rollup_minute"
+
+
+class RollupHour(Rollup):
+    pk = CompositePrimaryKey("product_id", "signal_id", "environment", "release_id", "slice", "bucket")
+
+    class Meta:
+        managed = False
+        db_table = "metrics_rollup_hour"
+
+
+class CustomerDay(models.Model):
+    """What one customer did in a day with one signal of one release; `customer` is the events' own id of it."""
+
+    pk = CompositePrimaryKey("product_id", "customer", "day", "signal_id", "release_id", "environment")
+    product_id = models.BigIntegerField()
+    customer = models.TextField()
+    day = models.DateField()
+    signal_id = models.BigIntegerField()
+    release_id = models.BigIntegerField()
+    environment = models.TextField()
+    uses = models.BigIntegerField()
+    failures = models.BigIntegerField()
+    struggles = models.BigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "metrics_customer_day"
+
+
+class UserDay(models.Model):
+    """How many bad events one user had in a day; only a hash of the user is kept. Dropped after two days."""
+
+    pk = CompositePrimaryKey("product_id", "day", "signal_id", "release_id", "environment", "user_hash")
+    product_id = models.BigIntegerField()
+    day = models.DateField()
+    signal_id = models.BigIntegerField()
+    release_id = models.BigIntegerField()
+    environment = models.TextField()
+    user_hash = models.BigIntegerField()
+    bad = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "metrics_user_day"
+
+
+class Event(models.Model):
+    """The raw fact, kept 14 days for drill-down. Partitioned by day of `at`."""
+
+    pk = CompositePrimaryKey("product_id", "at", "event_id")
+    product_id = models.BigIntegerField()
+    at = models.DateTimeField()
+    event_id = models.UUIDField()
+    kind = models.TextField()
+    signal_id = models.BigIntegerField()
+    release_id = models.BigIntegerField()
+    environment = models.TextField()
+    user = models.TextField(db_column="user_name")
+    customer = models.TextField()
+    session = models.TextField()
+    platform = models.TextField()
+    plan = models.TextField()
+    country = models.TextField()
+    n = models.IntegerField()
+    bad = models.IntegerField()
+    value = models.FloatField(null=True)
+    flags = models.SmallIntegerField()
+    props = models.JSONField()
+
+    class Meta:
+        managed = False
+        db_table = "metrics_event"

@@ -1,0 +1,75 @@
+"""What every API answer shares: problem+json errors and pages with a cursor-free `next`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as ModelError
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.response import Response
+
+_TITLES = {
+    400: "Bad request",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    429: "Too many requests",
+    500: "Server error",
+}
+
+
+class Pages(LimitOffsetPagination):
+    """`?limit=` (at most 500) and `?offset=`; answers {count, next, previous, results}."""
+
+    default_limit = 50
+    max_limit = 500
+
+
+class Conflict(exceptions.APIException):
+    """409; `extra` is merged into the problem, e.g. the legal moves."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.extra = extra
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """RFC 9457: {type, title, status, detail, errors?}."""
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    elif isinstance(error, ModelError):
+        errors = error.message_dict if hasattr(error, "error_dict") else {"detail": error.messages}
+        error = exceptions.ValidationError(errors)
+    if not isinstance(error, exceptions.APIException):
+        return None
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _TITLES.get(error.status_code, "Error"),
+        "status": error.status_code,
+    }
+    if isinstance(error.detail, str):
+        body["detail"] = error.detail
+    else:
+        body["detail"] = "Some fields are not right."
+        body["errors"] = error.detail
+    body.update(getattr(error, "extra", {}))
+    response = Response(body, status=error.status_code, content_type="application/problem+json")
+    if isinstance(error, (exceptions.AuthenticationFailed, exceptions.NotAuthenticated)):
+        response["WWW-Authenticate"] = 'Bearer realm="Productops"'
+        response.status_code = body["status"] = 401
+    if isinstance(error, exceptions.Throttled) and error.wait:
+        response["Retry-After"] = str(int(error.wait) + 1)
+    return response
