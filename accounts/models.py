@@ -213,7 +213,10 @@ class ApiTokenManager(models.Manager["ApiToken"]):
     def issue(self, membership: Membership, name: str) -> tuple[ApiToken, str]:
         """The stored token and its text, which is shown once and not kept."""
         token = tokens.issue("pat")
-        stored = self.create(
+        return self.store(membership, name, token), token.text
+
+    def store(self, membership: Membership, name: str, token: tokens.Token) -> ApiToken:
+        return self.create(
             membership=membership,
             name=name,
             token_id=token.id,
@@ -221,7 +224,6 @@ class ApiTokenManager(models.Manager["ApiToken"]):
             last_four=token.secret[-4:],
             expires_at=timezone.now() + TOKEN_LIFE,
         )
-        return stored, token.text
 
     def authenticate(self, text: str, now: datetime) -> ApiToken | None:
         token = tokens.parse(text)

@@ -161,6 +161,16 @@ class Release(models.Model):
                 )
         return deploy
 
+    def arrive(self, environment: str, at: datetime) -> None:
+        """Events say that it was here at `at`. Only fills the place of a deploy that nobody announced."""
+        known = self.deploys.filter(environment=environment).order_by("at").first()
+        if known is None:
+            self.deploy(environment, at=at, source="events")
+        elif known.source == "events" and at < known.at:
+            with transaction.atomic():
+                Deploy.objects.filter(pk=known.pk).update(at=at)
+                Release.objects.filter(pk=self.pk, shipped_at__gt=at).update(shipped_at=at)
+
     def previous(self) -> Release | None:
         """The release that was out before this one."""
         if self.shipped_at is None:

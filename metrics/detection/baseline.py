@@ -14,11 +14,11 @@ ORDER = 6
 """Order of the autoregression."""
 RIDGE = 0.01
 """Ridge penalty relative to the mean diagonal of the normal equations."""
-LONGEST_MEMORY = 0.97
+LONGEST_MEMORY = 0.98
 """Largest Σφ kept; nearer to 1 the series has no level to step from."""
 LEAST_WEIGHT = 0.02
 DAYS = 7
-NEIGHBOURS = 2
+NEIGHBOURS = 1
 WEEKLY_HISTORY_DAYS = 17
 
 

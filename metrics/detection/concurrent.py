@@ -8,33 +8,35 @@ e-process: it exceeds 1/α under θ ≤ θ₀ with probability ≤ α however of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .evidence import (
-    BETTER,
     CAP,
     CONCURRENT,
     NOT_ENOUGH,
     SAME,
     VERSION,
     VISIBLE,
-    WORSE,
+    Z95,
     Evidence,
     FloatArray,
     Side,
     capped,
     counts,
     silent,
+    status_of,
 )
+from .histogram import latency_change, quantile_bins, quantile_interval, slow_counts
 from .histogram import quantile as quantile_of
-from .histogram import quantile_bins, quantile_interval, slow_counts
 from .rates import Interval, design_effect, ratio, ratio_of_estimates, wilson
 from .thresholds import FEWEST_BAD, alpha_for
 
 ALTERNATIVES = (0.15, 0.25, 0.5, 1.0, 2.0, 4.0, 9.0)
 """δ: the alternatives are rate ratios θ₀(1 + δ)."""
+PRIOR = (3 / 11, 4 / 11, 2 / 11, 1 / 11, 0.6 / 11, 0.3 / 11, 0.1 / 11)
+"""Weight of each alternative, summing to 1: large changes show themselves soon enough with little."""
 MARGIN_PLAIN = 0.25
 MARGIN_STRATIFIED = 0.10
 MARGIN_RANDOMISED = 0.0
@@ -57,7 +59,12 @@ class Counts:
     @property
     def totals(self) -> tuple[float, float, float, float]:
         """n_old, bad_old, n_new, bad_new."""
-        return tuple(float(x.sum()) for x in (self.n_old, self.bad_old, self.n_new, self.bad_new))  # type: ignore[return-value]
+        return (
+            float(self.n_old.sum()),
+            float(self.bad_old.sum()),
+            float(self.n_new.sum()),
+            float(self.bad_new.sum()),
+        )
 
     def swapped(self) -> Counts:
         return Counts(self.n_new, self.bad_new, self.n_old, self.bad_old, self.deff)
@@ -95,7 +102,7 @@ def concurrent_rate(
 def concurrent_latency(
     old: Side, new: Side, *, quantile: float = 0.95, signals: int = 1, randomised: bool = False
 ) -> Evidence:
-    """Evidence that the new release is slower: more of its events lie above the pooled quantile of the bucket.
+    """Evidence that the new release is slower: more events above the pooled quantile of the bucket.
 
     Needs `hist` on both sides, shapes (buckets, bins); estimates are in ms. The margin applies to the share
     of slow events.
@@ -108,11 +115,15 @@ def concurrent_latency(
     deff = float(both.deff[-1])
     total_old, total_new = old.hist.sum(axis=0), new.hist.sum(axis=0)
     values = [
-        Interval(quantile_of(h, quantile), *quantile_interval(h, quantile, deff=deff)) for h in (total_old, total_new)
+        Interval(quantile_of(h, quantile), *quantile_interval(h, quantile, deff=deff))
+        for h in (total_old, total_new)
     ]
     ratios = ratio_of_estimates(values[0], values[1])
     found = _judged(both, values[0], values[1], ratios, measure, margin, signals, True, control)
-    return _with_latency_mde(found, total_old, quantile)
+    mde = latency_change(total_old, quantile, found.mde)
+    if found.status == NOT_ENOUGH and mde <= VISIBLE:
+        return replace(found, mde=mde, status=SAME, needed=0.0)
+    return replace(found, mde=mde)
 
 
 def usable_control(old: Side, new: Side) -> bool:
@@ -124,18 +135,18 @@ def usable_control(old: Side, new: Side) -> bool:
 def log_e_process(both: Counts, margin: float) -> FloatArray:
     """log E after each bucket, shape (buckets,), against θ ≤ 1 + margin; tempered by the design effect.
 
-    E = mean over δ of ∏ LR[θ₀(1 + δ) : θ₀]; each product is raised to 1/deff.
+    E = Σ over δ of PRIOR · ∏ LR[θ₀(1 + δ) : θ₀]; each product is raised to 1/deff.
     """
     theta0 = 1.0 + margin
     base_new, base_old = _log_shares(both, theta0)
     runs = []
-    for delta in ALTERNATIVES:
+    for delta, weight in zip(ALTERNATIVES, PRIOR, strict=True):
         p_new, p_old = _log_shares(both, theta0 * (1 + delta))
         gain = both.bad_new * (p_new - base_new) + both.bad_old * (p_old - base_old)
-        runs.append(np.cumsum(gain.sum(axis=1)) / both.deff)
+        runs.append(math.log(weight) + np.cumsum(gain.sum(axis=1)) / both.deff)
     stacked = np.stack(runs)
     top = stacked.max(axis=0)
-    return np.asarray(top + np.log(np.mean(np.exp(stacked - top), axis=0)), dtype=np.float64)
+    return np.asarray(top + np.log(np.exp(stacked - top).sum(axis=0)), dtype=np.float64)
 
 
 def _log_shares(both: Counts, theta: float) -> tuple[FloatArray, FloatArray]:
@@ -178,9 +189,7 @@ def _too_few(both: Counts) -> float:
     return max(1.0, math.ceil((FEWEST_BAD - min(bad, FEWEST_BAD - 1)) / max((bad + 0.5) / (n + 1), 1e-6)))
 
 
-def _silent(
-    both: Counts, measure: str, margin: float, signals: int, needed: float, control: str
-) -> Evidence:
+def _silent(both: Counts, measure: str, margin: float, signals: int, needed: float, control: str) -> Evidence:
     return silent(
         CONCURRENT,
         measure,
@@ -210,7 +219,7 @@ def _judged(
     flagged = np.flatnonzero(log_e >= limit)
     is_better = bool(log_e_process(hoped, margin).max() >= limit)
     mde = detectable(feared, margin, limit)
-    status = WORSE if len(flagged) else BETTER if is_better else SAME if mde <= VISIBLE else NOT_ENOUGH
+    status = status_of(bool(len(flagged)), is_better, mde)
     n_old, bad_old, n_new, bad_new = both.totals
     return Evidence(
         method=CONCURRENT,
@@ -265,8 +274,10 @@ def _pooled_ratio(both: Counts, deff: float) -> Interval:
     if min(r, s) <= 0:
         return ratio(both.totals[1], both.totals[0], both.totals[3], both.totals[2], deff=deff)
     variance = float(((both.bad_old + both.bad_new) * both.n_old * both.n_new / safe**2).sum()) / (r * s)
-    half = 1.959963984540054 * math.sqrt(deff * variance)
-    return Interval(r / s, math.exp(max(math.log(r / s) - half, -30.0)), math.exp(min(math.log(r / s) + half, 30.0)))
+    half = Z95 * math.sqrt(deff * variance)
+    return Interval(
+        r / s, math.exp(max(math.log(r / s) - half, -30.0)), math.exp(min(math.log(r / s) + half, 30.0))
+    )
 
 
 def _information(both: Counts, margin: float, theta: float) -> list[tuple[float, float]]:
@@ -304,30 +315,21 @@ def detectable(both: Counts, margin: float, limit: float) -> float:
 
 
 def _is_seen(information: list[tuple[float, float]], deff: float, limit: float) -> bool:
-    wanted = limit + math.log(len(ALTERNATIVES))
-    return any((mean - POWER_Z * math.sqrt(square * deff)) / deff >= wanted for mean, square in information)
+    return any(
+        (mean - POWER_Z * math.sqrt(square * deff)) / deff >= limit - math.log(weight)
+        for (mean, square), weight in zip(information, PRIOR, strict=True)
+    )
 
 
 def _needed(both: Counts, margin: float, limit: float) -> float:
     """About how many more events until a change of VISIBLE would be seen; −1 when none would do."""
     deff = float(both.deff[-1])
-    wanted = (limit + math.log(len(ALTERNATIVES))) * deff
     times = math.inf
-    for mean, square in _information(both, margin, max(1 + VISIBLE, (1 + margin) * 1.5)):
+    information = _information(both, margin, max(1 + VISIBLE, (1 + margin) * 1.5))
+    for (mean, square), weight in zip(information, PRIOR, strict=True):
         if mean > 0:
-            root = (POWER_Z * math.sqrt(square * deff) + math.sqrt(POWER_Z**2 * square * deff + 4 * mean * wanted)) / (
-                2 * mean
-            )
-            times = min(times, root * root)
+            # times·mean − z·√(times·square·deff) = wanted, solved for √times.
+            wanted, slack = (limit - math.log(weight)) * deff, POWER_Z * math.sqrt(square * deff)
+            times = min(times, ((slack + math.sqrt(slack**2 + 4 * mean * wanted)) / (2 * mean)) ** 2)
     n = both.totals[0] + both.totals[2]
     return float(math.ceil(max(0.0, times - 1) * n)) if math.isfinite(times) else -1.0
-
-
-def _with_latency_mde(found: Evidence, hist_old: FloatArray, q: float) -> Evidence:
-    """The detectable share of slow events told as a ratio of the quantile itself."""
-    from dataclasses import replace
-
-    at = quantile_of(hist_old, q)
-    deeper = quantile_of(hist_old, max(0.0, 1 - (1 - q) * (1 + found.mde)))
-    mde = at / deeper - 1 if deeper > 0 and found.mde < CAP else CAP
-    return replace(found, mde=capped(max(mde, 0.0)))

@@ -19,6 +19,9 @@ CONCURRENT, BEFORE_AFTER, SHORT_HISTORY = "concurrent", "before_after", "short_h
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""
 
+CAP = 1e6
+"""Stands for "unbounded" in ratios and detectable changes, so that every field stays finite."""
+
 VISIBLE = 1.0
 """Without a flag, "same" is said only when a change of this size (1.0 = a doubling) would have been seen."""
 
@@ -86,19 +89,28 @@ class Evidence:
 
 
 def silent(
-    method: str, measure: str, *, threshold: float, margin: float, buckets: int, needed: float, control: str = ""
+    method: str,
+    measure: str,
+    *,
+    threshold: float,
+    margin: float,
+    buckets: int,
+    needed: float,
+    control: str = "",
+    totals: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
 ) -> Evidence:
-    """Evidence that says nothing because there is nothing to say it from."""
+    """Evidence that says nothing yet; totals are n_old, bad_old, n_new, bad_new."""
+    n_old, bad_old, n_new, bad_new = totals
     return Evidence(
         method=method,
         measure=measure,
         version=VERSION,
         status=NOT_ENOUGH,
         transient=False,
-        n_old=0.0,
-        bad_old=0.0,
-        n_new=0.0,
-        bad_new=0.0,
+        n_old=n_old,
+        bad_old=bad_old,
+        n_new=n_new,
+        bad_new=bad_new,
         old=0.0,
         new=0.0,
         low=0.0,
@@ -118,13 +130,18 @@ def silent(
     )
 
 
-CAP = 1e6
-"""Stands for "unbounded" in ratios and detectable changes, so that every field stays finite."""
-
-
 def capped(value: float) -> float:
     """The value, with infinities at ±CAP and NaN at 0."""
     return float(np.clip(np.nan_to_num(value, nan=0.0, posinf=CAP, neginf=-CAP), -CAP, CAP))
+
+
+def status_of(is_worse: bool, is_better: bool, mde: float) -> str:
+    """Status of a judged measure; without a flag, "same" needs a method that would have seen VISIBLE."""
+    if is_worse:
+        return WORSE
+    if is_better:
+        return BETTER
+    return SAME if mde <= VISIBLE else NOT_ENOUGH
 
 
 def counts(values: FloatArray | None, like: FloatArray) -> FloatArray:

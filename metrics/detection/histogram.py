@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .evidence import FloatArray
+from .evidence import CAP, FloatArray
 
 ERROR = 0.02
 GAMMA = (1 + ERROR) / (1 - ERROR)
@@ -62,7 +62,9 @@ def quantile(hist: FloatArray, q: float) -> float:
     return _at_rank(cumulated, math.floor(q * (total - 1)) if total > 1 else 0)
 
 
-def quantile_interval(hist: FloatArray, q: float, *, level: float = 0.95, deff: float = 1.0) -> tuple[float, float]:
+def quantile_interval(
+    hist: FloatArray, q: float, *, level: float = 0.95, deff: float = 1.0
+) -> tuple[float, float]:
     """Distribution-free interval of the q-quantile in ms from binomial order statistics.
 
     Coverage is at least `level` (Conover, Practical Nonparametric Statistics, 3.2) up to the width of a
@@ -112,3 +114,11 @@ def quantile_bins(hists: FloatArray, q: float) -> NDArray[np.int64]:
     cumulated = np.cumsum(hists, axis=1)
     reached = cumulated >= q * cumulated[:, -1:]
     return np.asarray(np.argmax(reached, axis=1), dtype=np.int64)
+
+
+def latency_change(hist: FloatArray, q: float, share_change: float) -> float:
+    """The change of the q-quantile itself that makes (1 + share_change) times as many events slow."""
+    at, deeper = quantile(hist, q), quantile(hist, max(0.0, 1 - (1 - q) * (1 + share_change)))
+    if deeper <= 0 or (1 - q) * (1 + share_change) >= 1:
+        return CAP
+    return min(CAP, max(at / deeper - 1, 0.0))

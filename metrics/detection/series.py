@@ -24,6 +24,8 @@ class LogSeries:
 
     bucket_s: seconds per (merged) bucket; factor: original buckets per merged one.
     unit:     for rates the overall rate, so that level = unit·exp(y); offset: what log_gauge added.
+    shrinkage: what was added to a typical bucket, relative to it: a change of the measure by a ratio ρ shows
+              in y as log((ρ + shrinkage) / (1 + shrinkage)).
     """
 
     y: FloatArray
@@ -33,6 +35,7 @@ class LogSeries:
     unit: float
     offset: float
     is_known: bool
+    shrinkage: float = 0.0
     n_old: float = 0.0
     bad_old: float = 0.0
     n_new: float = 0.0
@@ -41,6 +44,11 @@ class LogSeries:
     @property
     def length(self) -> int:
         return len(self.y)
+
+    def ratio_of(self, step: float) -> float:
+        """The change of the measure, as a ratio ≥ 0, that a step in y tells of."""
+        shown = math.exp(min(max(step, -13.0), 13.0))
+        return max(0.0, shown * (1 + self.shrinkage) - self.shrinkage)
 
     def level(self, expected: FloatArray) -> float:
         """The typical value, in the measure's unit, of baseline values in log units."""
@@ -67,14 +75,19 @@ def log_gauge(pre: FloatArray, post: FloatArray, bucket_s: int, *, is_count: boo
     is_known = scale > 0 and len(before) > 0
     offset = OFFSET * scale if is_known else 1.0
     y = np.log(np.concatenate((before, after)) + offset)
-    return LogSeries(y, len(before), bucket_s * factor, factor, 1.0, offset, is_known)
+    return LogSeries(y, len(before), bucket_s * factor, factor, 1.0, offset, is_known, OFFSET)
 
 
 def log_counts(
     pre_n: FloatArray, pre_bad: FloatArray, post_n: FloatArray, post_bad: FloatArray, bucket_s: int
 ) -> LogSeries:
-    """y = log((k + 3) / (n·p̄ + 3)), p̄ the rate before the release; buckets merged until 5 bad are expected."""
-    n0, k0, n1, k1 = (np.nan_to_num(np.asarray(a, dtype=np.float64)) for a in (pre_n, pre_bad, post_n, post_bad))
+    """y = log((k + 3) / (n·p̄ + 3)), p̄ the rate before the release.
+
+    Buckets are merged until a typical one expects ENOUGH_BAD bad events.
+    """
+    n0, k0, n1, k1 = (
+        np.nan_to_num(np.asarray(a, dtype=np.float64)) for a in (pre_n, pre_bad, post_n, post_bad)
+    )
     rate = float(k0.sum() / n0.sum()) if n0.sum() > 0 else 0.0
     typical = float(np.median(n0[n0 > 0])) * rate if (n0 > 0).any() else 0.0
     factor = _factor(bucket_s, lambda times: typical * times >= ENOUGH_BAD)
@@ -88,6 +101,7 @@ def log_counts(
         unit=rate,
         offset=0.0,
         is_known=rate > 0,
+        shrinkage=PRIOR / max(typical * factor, 1e-3),
         n_old=float(n0.sum()),
         bad_old=float(k0.sum()),
         n_new=float(n1.sum()),

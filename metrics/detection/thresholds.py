@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ALPHA = 0.05
+ALPHA = 0.03
 """Chance that a release without any change is ever flagged by the concurrent e-processes together."""
 
 RATE_MARGIN = 0.10

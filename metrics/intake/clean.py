@@ -155,7 +155,8 @@ def build(
     props: dict[str, Any] | None = None,
 ) -> Event:
     """An Event whose texts are cleaned and cut; a country that is not two letters is left out."""
-    texts = [name, release, environment or ENVIRONMENT, user, customer, session, feature, platform, plan]
+    environment = environment or ENVIRONMENT
+    texts: list[Any] = [name, release, environment, user, customer, session, feature, platform, plan]
     for index, raw in enumerate(texts):
         if type(raw) is str and len(raw) <= _FIELDS[index] and raw.isprintable():
             continue
@@ -164,9 +165,10 @@ def build(
             flags |= TRUNCATED
     if country:
         country = country.upper() if _is_country(country) else ""
+    name, release, environment, user, customer, session, feature, platform, plan = texts
     return Event(
-        id, kind, texts[0], at, texts[1], texts[2] or ENVIRONMENT, *texts[3:], country or "",
-        n, bad, value, flags, {} if props is None else props,
+        id, kind, name, at, release, environment or ENVIRONMENT, user, customer, session, feature, platform,
+        plan, country or "", n, bad, value, flags, {} if props is None else props,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import zstandard
 
 from .event import Refused
@@ -65,7 +65,7 @@ def _names(encodings: str) -> list[str]:
     names = [name for part in encodings.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     for name in names:
         if name not in _STAGES:
-            raise Refused(415, "bad_encoding", "Content-Encoding must be gzip, deflate, br, zstd or identity.")
+            raise Refused(415, "bad_encoding", "Accepted content encodings: gzip, deflate, br, zstd.")
     if len(names) > 2:
         raise Refused(415, "bad_encoding", "At most two stacked content encodings are accepted.")
     return names

@@ -43,15 +43,15 @@ _NAMES = (
     r"passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|cookie"
     r"|csrf|xsrf|credential|cvv|ssn|session_?id|sessid|signature|\bsig|\bauth|\bcode"
 )
-_NAMED = re.compile(r"pass|pwd|secret|token|key|auth|cookie|csrf|xsrf|credential|cvv|ssn|sess|sig|code")
 _ASSIGNED = re.compile(
     rf"(?P<name>{_NAMES})(?P<rest>[\w-]{{0,24}}(?P<quote>\\?[\"'])?\s{{0,3}}(?P<sign>=|:|%3[dD])\s{{0,3}}(?:\\?[\"'])?)"
-    r"(?P<value>[^\s\"'&;,<>{}()\\]+)",
+    r"(?P<value>(?<=[\"'])[^\"'\\]+|[^\s\"'&;,<>{}()\\]+)",
     re.IGNORECASE,
 )
 _USERINFO = re.compile(r"://[^/\s@?#\"'<>]{1,256}@")
 _SCHEME = re.compile(r"\b(bearer|basic|token)\s+([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE)
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?")
+_COOKIE = re.compile(r"\b((?:set-)?cookie[\"']?\s{0,3}:\s{0,3}[\"']?)[^\n\"']+", re.IGNORECASE)
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])(?:[srp]k_(?:live|test)_\w{6,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abeposr]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}|AIza[\w-]{30,}|sntr[yu]s?_[\w+/=-]{16,}"
@@ -59,7 +59,7 @@ _TOKENS = re.compile(
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|$)",
     re.DOTALL,
 )
-_TOKEN_HINTS = ("k_", "sk-", "gh", "glpat", "xox", "ia", "sntr", "sg.", "whsec", "npm_", "pypi", "ph", "shp", "-----")
+_RUN = re.compile(r"[0-9][0-9 -]{12}")
 _DIGITS = re.compile(r"(?<![\d.])\d{4}(?:[ -]?\d){9,15}(?![\d])")
 #: Issuer prefixes with their lengths; without them one in ten long ids would pass the Luhn check.
 _CARD = re.compile(
@@ -96,15 +96,58 @@ def scrub_text(value: str, limit: int = TEXT) -> tuple[str, int]:
 def suspicious(value: str) -> bool:
     """Whether a text may hold a secret: false alarms are fine, misses are not. Kept cheap on purpose."""
     low = value.lower()
+    if ("=" in low or ":" in low or "%3d" in low) and (_has_name(low) or ("@" in low and "://" in low)):
+        return True
+    if ("_" in low and _has_underscored(low)) or ("-" in low and _has_dashed(low)):
+        return True
+    if "eyj" in low or "bearer" in low or "basic" in low or "token " in low:
+        return True
+    if "akia" in low or "asia" in low or "aiza" in low or "sg." in low:
+        return True
+    return len(low) > 12 and _RUN.search(low) is not None and _DIGITS.search(low) is not None
+
+
+# Chains of `in` take a fifth of the time of a regex with the same alternatives.
+def _has_underscored(low: str) -> bool:
     return (
-        ("=" in low or ":" in low or "%3d" in low)
-        and (_NAMED.search(low) is not None or ("@" in low and "://" in low))
-        or "eyj" in low
-        or "bearer" in low
-        or "basic" in low
-        or "token " in low
-        or any(map(low.__contains__, _TOKEN_HINTS))
-        or (len(low) > 12 and _DIGITS.search(low) is not None)
+        "_live_" in low
+        or "_test_" in low
+        or "ghp_" in low
+        or "gho_" in low
+        or "ghs_" in low
+        or "ghu_" in low
+        or "ghr_" in low
+        or "_pat_" in low
+        or "npm_" in low
+        or "phx_" in low
+        or "phs_" in low
+        or "sec_" in low
+        or "shpat_" in low
+        or "shpss_" in low
+        or "sntr" in low
+    )
+
+
+def _has_dashed(low: str) -> bool:
+    return "sk-" in low or "glpat-" in low or "xox" in low or "pypi-" in low or "-----b" in low
+
+
+def _has_name(low: str) -> bool:
+    return (
+        "pass" in low
+        or "token" in low
+        or "key" in low
+        or "secret" in low
+        or "auth" in low
+        or "cookie" in low
+        or "pwd" in low
+        or "srf" in low
+        or "cred" in low
+        or "cvv" in low
+        or "ssn" in low
+        or "sess" in low
+        or "sig" in low
+        or "code" in low
     )
 
 
@@ -113,6 +156,7 @@ def _replace(value: str) -> str:
     value = _JWT.sub(MARK, value)
     value = _SCHEME.sub(_scheme, value)
     value = _USERINFO.sub(f"://{MARK}@", value)
+    value = _COOKIE.sub(rf"\1{MARK}", value)
     value = _ASSIGNED.sub(_assigned, value)
     return _DIGITS.sub(_card, value)
 
@@ -135,9 +179,10 @@ def _assigned(match: re.Match[str]) -> str:
     name, value = match["name"].lower(), match["value"]
     if value == MARK or value.lower() in ("null", "none", "true", "false", "undefined", "bearer", "basic"):
         return match.group()
-    if name == "code" and (match["sign"] == ":" or value.isdecimal() and len(value) < 6):
+    if name == "code" and (match["sign"] == ":" or (value.isdecimal() and len(value) < 6)):
         return match.group()
-    prose = match["sign"] == ":" and not match["quote"] and not name.startswith(("pass", "pwd"))
+    loud = name.startswith(("pass", "pwd", "authorization"))
+    prose = match["sign"] == ":" and not match["quote"] and not loud
     if prose and len(value) < 20 and not (len(value) > 5 and any(letter.isdigit() for letter in value)):
         return match.group()
     return f"{match['name']}{match['rest']}{MARK}"
@@ -228,7 +273,7 @@ def _texts(out: dict[str, Any], texts: list[str], flags: int) -> tuple[dict[str,
 def _hides(item: Any, verdict: int) -> bool:
     """Whether a value under a secret's key goes: under a weak key only texts and card numbers do."""
     if verdict == _ALWAYS:
-        return item != "" and item != [] and item != {}
+        return item not in ("", [], {})
     return type(item) is str and item != ""
 
 
@@ -260,7 +305,8 @@ def _any(value: Any, depth: int, header: bool) -> tuple[Any, int]:
 
 def _list(value: list[Any], depth: int, header: bool) -> tuple[list[Any], int]:
     """A list within the caps; a `[name, value]` pair, as headers are sent, is judged by its name."""
-    if len(value) == 2 and type(value[0]) is str and type(value[1]) is str and _hides_pair(value[0], value[1]):
+    pair = len(value) == 2 and type(value[0]) is str and type(value[1]) is str
+    if pair and _hides_pair(value[0], value[1]):
         return [scrub_text(value[0])[0], MARK], SCRUBBED
     out: list[Any] = []
     flags = TRUNCATED if len(value) > ITEMS else 0

@@ -1,8 +1,8 @@
-from metrics.models.account import Account
+from metrics.models.account import Account, Message
 from metrics.models.finding import Regression, Verdict
 from metrics.models.intake import Inbox, IngestKey, JobSlot, Outcome, ProcessedBatch, Quarantine, Refusal
 from metrics.models.rollup import CustomerDay, Event, RollupHour, RollupMinute, UserDay
-from metrics.models.signal import Signal
+from metrics.models.signal import Signal, SliceValue
 
 __all__ = [
     "Account",
@@ -11,6 +11,7 @@ __all__ = [
     "Inbox",
     "IngestKey",
     "JobSlot",
+    "Message",
     "Outcome",
     "ProcessedBatch",
     "Quarantine",
@@ -19,6 +20,7 @@ __all__ = [
     "RollupHour",
     "RollupMinute",
     "Signal",
+    "SliceValue",
     "UserDay",
     "Verdict",
 ]

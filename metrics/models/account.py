@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from accounts.models import Workspace
+from releases.models import Product
 
 
 class Account(models.Model):
@@ -24,3 +25,22 @@ class Account(models.Model):
                 condition=models.Q(adopted_at=None) | models.Q(adopted_at__lt=models.F("changed_at")),
             )
         ]
+
+
+class Message(models.Model):
+    """What a user wrote through an SDK. A row for feedback to take; `adopted_at` says when it did."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+    event_id = models.UUIDField()
+    at = models.DateTimeField()
+    text = models.TextField()
+    customer = models.CharField(max_length=120)
+    contact_name = models.CharField(max_length=120)
+    contact_email = models.CharField(max_length=254)
+    feature = models.CharField(max_length=80)
+    release = models.CharField(max_length=120)
+    adopted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["product", "event_id"], name="message_once")]
+        indexes = [models.Index(fields=["id"], name="message_news", condition=models.Q(adopted_at=None))]

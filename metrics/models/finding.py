@@ -45,7 +45,7 @@ class Verdict(models.Model):
     release = models.ForeignKey(Release, models.CASCADE, related_name="verdicts")
     environment = models.CharField(max_length=40)
     verdict = models.CharField(max_length=10)
-    reasons = models.JSONField(default=list)
+    reasons = models.JSONField(default=dict)  # status -> how many measures
     trace = models.JSONField(default=list)  # one entry per signal and measure
     share = models.FloatField(null=True)  # of the environment's sessions or uses in the last hour
     data_up_to = models.DateTimeField()

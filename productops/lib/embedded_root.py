@@ -1,7 +1,8 @@
 """PostgreSQL refuses to run as root. Here root becomes `nobody` and keeps one capability.
 
-CAP_DAC_OVERRIDE lets it pass through folders that only root may enter, so no permission outside the data folder
-is changed and no user is added to the machine. capabilities(7): the ambient set survives the start of a program.
+CAP_DAC_OVERRIDE lets it pass through folders that only root may enter, so no permission outside the data
+folder is changed and no user is added to the machine. capabilities(7): the ambient set survives the start
+of a program.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ def demotion() -> Callable[[], None] | None:
     if os.geteuid() != 0:
         return None
     if not sys.platform.startswith("linux"):
-        raise PermissionError("PostgreSQL does not run as root here. Start as a plain user, or set DATABASE_URL.")
+        raise PermissionError(
+            "PostgreSQL does not run as root here. Start as a plain user, or set DATABASE_URL."
+        )
     nobody = pwd.getpwnam("nobody")
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("II", CAPABILITY_VERSION_3, 0)
     bit = 1 << CAP_DAC_OVERRIDE
-    wanted = struct.pack("6I", bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable; low word, high word
+    wanted = struct.pack(
+        "6I", bit, bit, bit, 0, 0, 0
+    )  # effective, permitted, inheritable; low word, high word
 
     def become_nobody() -> None:
         libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)

@@ -194,7 +194,9 @@ class Child:
         try:
             while (code := self.poll()) is None:
                 if time.monotonic() > deadline:
-                    raise GaveUp(f"{self.program.name} took longer than {seconds:.0f} s. See {self.program.log}")
+                    raise GaveUp(
+                        f"{self.program.name} took longer than {seconds:.0f} s. See {self.program.log}"
+                    )
                 pause(0.03)
         finally:
             self.stop()
@@ -214,10 +216,12 @@ class Child:
 def stop(children: list[Child]) -> None:
     """Ends the children and their families, stage by stage, and forgets them."""
     started = [child for child in children if child.process]
-    end_groups(
-        [child.group for child in started if child.is_alive() or members(child.group.id)],
-        reap=lambda: [child.poll() for child in started] and None,
-    )
+
+    def reap() -> None:
+        for child in started:
+            child.poll()
+
+    end_groups([each.group for each in started if each.is_alive() or members(each.group.id)], reap)
     for child in started:
         group, child.process = child.group, None
         guard.remove(group.id)

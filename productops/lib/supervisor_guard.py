@@ -92,8 +92,8 @@ def main() -> None:
     listed: dict[int, Group] = {}
     for line in sys.stdin:
         match line.split():
-            case ["+", id_, number, grace, stage]:
-                listed[int(id_)] = Group(int(id_), int(number), float(grace), int(stage))
+            case ["+", id_, signal_, grace, stage]:
+                listed[int(id_)] = Group(int(id_), int(signal_), float(grace), int(stage))
             case ["-", id_]:
                 listed.pop(int(id_), None)
     end_groups(listed.values())

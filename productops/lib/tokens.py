@@ -40,6 +40,16 @@ def issue(kind: str) -> Token:
     return Token(kind, _random(12), _random(43))
 
 
+def derive(kind: str, id_: str, key: str) -> Token:
+    """The token of this id that only the holder of `key` can make again."""
+    number = int.from_bytes(hmac.new(key.encode(), f"{kind}:{id_}".encode(), hashlib.sha512).digest(), "big")
+    digits = []
+    for _ in range(43):
+        number, rest = divmod(number, 62)
+        digits.append(_ALPHABET[rest])
+    return Token(kind, id_, "".join(digits))
+
+
 def parse(text: str) -> Token | None:
     """The token in `text`, or None when it cannot be one of ours."""
     found = _SHAPE.fullmatch(text) if len(text) < 200 else None

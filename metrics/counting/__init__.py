@@ -1,0 +1,1 @@
+"""From accepted requests to numbers: claim, group, store, all in one transaction."""

@@ -1,0 +1,95 @@
+"""Finds the database ids for the names events use, and makes the ones that are new, within their bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+
+from metrics.counting.grouping import Known
+from metrics.intake.event import Event
+from metrics.models import Signal, SliceValue
+from metrics.models.signal import OTHER, SIGNALS_PER_PRODUCT, VALUES_PER_SLICE
+from releases.models import Feature, Product, Release
+
+MEASURED = ("use", "session", "error")
+FEATURES_PER_PRODUCT = 200
+
+
+def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
+    """Ids for all names, and the events with names beyond the bounds renamed to OTHER."""
+    signals, events = _signals(product, events)
+    releases = Release.objects.discover(product, {e.release for e in events}, timezone.now())
+    _note_arrivals(releases, events)
+    return (
+        Known(
+            signals={key: signal.pk for key, signal in signals.items()},
+            releases={version: release.pk for version, release in releases.items()},
+            plans=_slice_values(product, "plan", {e.plan for e in events}),
+            platforms=_slice_values(product, "platform", {e.platform for e in events}),
+        ),
+        events,
+    )
+
+
+def _signals(product: Product, events: list[Event]) -> tuple[dict[tuple[str, str], Signal], list[Event]]:
+    wanted = {(e.kind, e.name): e.feature for e in events if e.kind in MEASURED}
+    known = {(s.kind, s.name): s for s in Signal.objects.filter(product=product, name__in={n for _k, n in wanted})}
+    missing = sorted(wanted.keys() - known.keys())
+    if missing:
+        room = SIGNALS_PER_PRODUCT - Signal.objects.filter(product=product).count()
+        if len(missing) > room:
+            beyond = set(missing[max(0, room - len(MEASURED)) :])
+            missing = missing[: max(0, room - len(MEASURED))]
+            events = [e._replace(name=OTHER) if (e.kind, e.name) in beyond else e for e in events]
+            wanted |= {(kind, OTHER): "" for kind, _name in beyond}
+            missing += sorted({(kind, OTHER) for kind, _name in beyond})
+        for kind, name in missing:
+            known[kind, name], _new = Signal.objects.get_or_create(product=product, kind=kind, name=name)
+    _link_features(product, known, wanted)
+    return known, events
+
+
+def _link_features(
+    product: Product, signals: dict[tuple[str, str], Signal], wanted: dict[tuple[str, str], str]
+) -> None:
+    """A signal belongs to the first feature its events name."""
+    unlinked = [(key, s) for key, s in signals.items() if s.feature_id is None and wanted.get(key)]
+    for key, signal in unlinked:
+        name = wanted[key]
+        feature = Feature.objects.filter(product=product, name=name).first()
+        if feature is None and Feature.objects.filter(product=product).count() < FEATURES_PER_PRODUCT:
+            feature, _new = Feature.objects.get_or_create(product=product, name=name)
+        if feature:
+            signal.feature = feature
+            signal.save(update_fields=["feature"])
+
+
+def _note_arrivals(releases: dict[str, Release], events: list[Event]) -> None:
+    """A release nobody announced counts as deployed when its first event happened, also when that comes late."""
+    quiet = {r.version: r for r in releases.values() if r.source == "events"}
+    if not quiet:
+        return
+    first: dict[tuple[str, str], float] = {}
+    for event in events:
+        if event.release in quiet and event.kind in MEASURED:
+            key = (event.release, event.environment)
+            first[key] = min(first.get(key, event.at), event.at)
+    for (version, environment), at in sorted(first.items()):
+        quiet[version].arrive(environment, datetime.fromtimestamp(int(at), UTC))
+
+
+def _slice_values(product: Product, dimension: str, values: Iterable[str]) -> frozenset[str]:
+    known = set(
+        SliceValue.objects.filter(product=product, dimension=dimension).values_list("value", flat=True)
+    )
+    for value in sorted(set(values) - known - {""})[: max(0, VALUES_PER_SLICE - len(known))]:
+        SliceValue.objects.get_or_create(product=product, dimension=dimension, value=value)
+        known.add(value)
+    return frozenset(known)
+
+
+def kept_since(now: datetime) -> float:
+    """Unix seconds from which raw events are kept."""
+    return (now - timedelta(days=14)).timestamp()

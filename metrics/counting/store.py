@@ -1,0 +1,172 @@
+"""The SQL of one drain transaction. Every statement takes its rows in key order, so that two workers never
+wait for each other in a circle, and every key starts with the product (see docs/architecture.md, growing)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db.backends.utils import CursorWrapper
+from psycopg2.extras import execute_values
+
+from metrics.counting import sketch
+from metrics.counting.grouping import Key, Person, Sum, Usage
+from metrics.intake.event import Event
+
+_COLUMNS = (
+    "product_id, at, event_id, kind, signal_id, release_id, environment, user_name, customer, session, platform,"
+    " plan, country, n, bad, value, flags, props"
+)
+
+
+def unseen(cursor: CursorWrapper, product: int, ids: Sequence[str], today: date) -> set[str]:
+    """The ids (32 hex digits) that were never counted, now marked as counted."""
+    cursor.execute(
+        "INSERT INTO metrics_event_seen (product_id, event_id, day)"
+        " SELECT %s, id, %s FROM unnest(%s::uuid[]) AS id"
+        " WHERE NOT EXISTS (SELECT 1 FROM metrics_event_seen old"
+        "  WHERE old.product_id = %s AND old.event_id = id AND old.day = %s)"
+        " ORDER BY id ON CONFLICT DO NOTHING RETURNING replace(event_id::text, '-', '')",
+        [product, today, sorted(set(ids)), product, today - timedelta(days=1)],
+    )
+    return {row[0] for row in cursor.fetchall()}
+
+
+def keep(cursor: CursorWrapper, product: int, rows: Iterable[tuple[Event, int, int]]) -> None:
+    """COPY of the raw events: (event, signal id, release id)."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    for event, signal, release in rows:
+        write(
+            (
+                product, datetime.fromtimestamp(event.at, UTC).isoformat(), event.id, event.kind, signal, release,
+                event.environment, event.user, event.customer, event.session, event.platform, event.plan,
+                event.country, event.n, event.bad, "" if event.value is None else event.value, event.flags,
+                orjson.dumps(event.props).decode(),
+            )
+        )  # fmt: skip
+    out.seek(0)
+    # FORCE_NOT_NULL keeps an empty text an empty text instead of NULL.
+    cursor.copy_expert(
+        f"COPY metrics_event ({_COLUMNS}) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (user_name, customer, session,"
+        " platform, plan, country, environment, kind))",
+        out,
+    )
+
+
+def count_people(
+    cursor: CursorWrapper, product: int, people: Sequence[tuple[Person, int]]
+) -> dict[Person, tuple[bool, int]]:
+    """For each (person, bad events now): whether the day is new for them, and their bad events before."""
+    # A mark of our own tells our inserts from updates; partitioned tables do not give out xmax.
+    mark = random.getrandbits(62)
+    rows = [(product, *person, bad, mark) for person, bad in sorted(people)]
+    found = execute_values(
+        cursor.cursor,
+        "INSERT INTO metrics_user_day AS u (product_id, day, signal_id, release_id, environment, user_hash, bad, mark)"
+        " VALUES %s ON CONFLICT (product_id, day, signal_id, release_id, environment, user_hash)"
+        " DO UPDATE SET bad = u.bad + excluded.bad WHERE excluded.bad > 0"
+        " RETURNING day, signal_id, release_id, environment, user_hash, bad, mark",
+        rows,
+        page_size=2000,
+        fetch=True,
+    )
+    added = dict(people)
+    changed = {}
+    for *key, bad, made in found:
+        person = Person(*key)
+        changed[person] = (made == mark, bad - added[person])
+    return changed
+
+
+def add_rollups(cursor: CursorWrapper, table: str, product: int, sums: dict[Key, Sum]) -> None:
+    """Adds to existing rows. Counts add in SQL; a histogram that was there is merged under the row's lock."""
+    ordered = sorted(sums.items())
+    rows = [
+        (
+            product, key.signal, key.environment, key.release, key.slice, datetime.fromtimestamp(key.bucket, UTC),
+            row.n, row.bad, row.bad_sq, row.users, row.bad_users, row.timed, row.total,
+            sketch.pack(row.bins) if row.bins else None,
+        )
+        for key, row in ordered
+    ]  # fmt: skip
+    found = execute_values(
+        cursor.cursor,
+        f"INSERT INTO {table} AS r (product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq,"
+        " users, bad_users, timed, total, hist) VALUES %s"
+        " ON CONFLICT (product_id, signal_id, environment, release_id, slice, bucket) DO UPDATE SET"
+        " n = r.n + excluded.n, bad = r.bad + excluded.bad, bad_sq = r.bad_sq + excluded.bad_sq,"
+        " users = r.users + excluded.users, bad_users = r.bad_users + excluded.bad_users,"
+        " timed = r.timed + excluded.timed, total = r.total + excluded.total, hist = coalesce(r.hist, excluded.hist)"
+        " RETURNING signal_id, environment, release_id, slice, extract(epoch FROM bucket)::bigint, timed, hist",
+        rows,
+        page_size=1000,
+        fetch=True,
+    )
+    merged = []
+    for *parts, timed, hist in found:
+        key = Key(*parts)
+        # Durations beyond ours mean that a histogram was there before, which the insert left as it was.
+        if sums[key].bins and timed > sums[key].timed:
+            at = datetime.fromtimestamp(key.bucket, UTC)
+            merged.append((product, *key[:4], at, _with(hist, sums[key].bins)))
+    if merged:
+        execute_values(
+            cursor.cursor,
+            f"UPDATE {table} r SET hist = v.hist FROM (VALUES %s)"
+            " AS v (product_id, signal_id, environment, release_id, slice, bucket, hist)"
+            " WHERE r.product_id = v.product_id AND r.signal_id = v.signal_id AND r.environment = v.environment"
+            " AND r.release_id = v.release_id AND r.slice = v.slice AND r.bucket = v.bucket",
+            merged,
+            page_size=1000,
+        )
+
+
+def add_usage(
+    cursor: CursorWrapper, product: int, usage: dict[tuple[str, date, int, int, str], Usage]
+) -> None:
+    rows = [
+        (product, *key, row.uses, row.failures, row.struggles, datetime.fromtimestamp(row.last, UTC))
+        for key, row in sorted(usage.items())
+    ]
+    if rows:
+        execute_values(
+            cursor.cursor,
+            "INSERT INTO metrics_customer_day AS c (product_id, customer, day, signal_id, release_id, environment,"
+            " uses, failures, struggles, last_at) VALUES %s"
+            " ON CONFLICT (product_id, customer, day, signal_id, release_id, environment) DO UPDATE SET"
+            " uses = c.uses + excluded.uses, failures = c.failures + excluded.failures,"
+            " struggles = c.struggles + excluded.struggles, last_at = greatest(c.last_at, excluded.last_at)",
+            rows,
+            page_size=1000,
+        )
+
+
+def add_accounts(cursor: CursorWrapper, workspace: int, seen: dict[str, tuple[float, dict[str, Any]]]) -> None:
+    """Customers named by events: id -> (latest moment, traits told). News only when there is any."""
+    rows = [
+        (workspace, name, orjson.dumps(traits).decode(), datetime.fromtimestamp(at, UTC))
+        for name, (at, traits) in sorted(seen.items())
+    ]
+    if rows:
+        execute_values(
+            cursor.cursor,
+            "INSERT INTO metrics_account AS a (workspace_id, external_id, traits, first_at, changed_at)"
+            " SELECT w, e, t, at, at FROM (VALUES %s) AS v (w, e, t, at)"
+            " ON CONFLICT (workspace_id, external_id) DO UPDATE SET traits = a.traits || excluded.traits,"
+            " changed_at = greatest(a.changed_at, excluded.changed_at) WHERE NOT a.traits @> excluded.traits",
+            rows,
+            template="(%s, %s, %s::jsonb, %s)",
+            page_size=1000,
+        )
+
+
+def _with(hist: bytes, bins: Any) -> bytes:
+    total = sketch.unpack(hist)
+    total.update(bins)
+    return sketch.pack(total)

@@ -1,0 +1,233 @@
+"""The door: plain ASGI, so that one small request costs tens of microseconds.
+
+Every request ends in exactly one of: committed and 2xx; refused with the reason, counted, nothing stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from django.conf import settings
+
+from metrics.intake import routes
+from metrics.intake.bell import Bell
+from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
+from metrics.intake.event import Parsed, Refused
+from metrics.intake.keys import Keys, Owner
+from metrics.intake.routes import Answer, Call, Protocol
+from metrics.intake.writer import Note, OutcomeKey, StoreDown, Writer, hour_of
+from productops.lib.headers import headers as security_headers
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: Seconds a client may take to send its body.
+PATIENCE = 15.0
+#: Bodies above this many bytes are parsed on a thread, so that small requests do not wait behind them.
+LARGE = 256 * 1024
+#: Bodies that inflate to more than this do so on a thread.
+SMALL = 1024 * 1024
+#: Of each kind of refusal, one a second is kept in full; all are counted.
+_REFUSAL_EVERY = 1.0
+
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "X-Sentry-Rate-Limits, X-Sentry-Error, Retry-After",
+}
+_PREFLIGHT = {
+    **_CORS,
+    "access-control-allow-methods": "POST, GET, OPTIONS",
+    "access-control-allow-headers": (
+        "authorization, content-type, content-encoding, x-sentry-auth, sentry-trace, baggage, x-ingest-key,"
+        " idempotency-key, posthog-request-id, posthog-attempt"
+    ),
+    "access-control-max-age": "3600",
+}
+
+
+class Door:
+    """One per web process; started and stopped with it."""
+
+    def __init__(self) -> None:
+        self.keys, self.writer, self.bell = Keys(), Writer(), Bell()
+        self._told: dict[tuple[int, str], float] = {}
+        self._headers = {
+            name.lower(): value
+            for name, value in security_headers(False, settings.IS_HTTPS, cross_origin=True).items()
+        }
+
+    def close(self) -> None:
+        self.writer.close()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, protocol: Protocol) -> None:
+        call = _call(scope)
+        try:
+            answer = await self._take(call, receive, protocol)
+        except Refused as refused:
+            answer = await self._refuse(call, protocol, refused)
+        except StoreDown:
+            refused = Refused(503, "store_down", "The hub cannot store anything right now. Send it again.")
+            answer = protocol.refuse(refused)
+            answer.headers["Retry-After"] = "2"
+        except Exception:
+            log.exception("The door failed at %s", call.path)
+            answer = protocol.refuse(Refused(500, "internal", "The hub failed. Nothing was stored."))
+        await self._send(send, answer)
+
+    async def _take(self, call: Call, receive: Receive, protocol: Protocol) -> Answer:
+        if call.method == "OPTIONS":
+            return Answer(204, {}, dict(_PREFLIGHT))
+        if call.method not in {"POST", "GET"} or (call.method == "GET" and protocol.name != "posthog"):
+            raise Refused(405, "method", "Use POST.")
+        call.body = await self._read(call, receive)
+        key, parse = protocol.open(call)
+        owner = await self._owner(call, protocol, key)
+        product = str(owner.product_id)
+        parsed = await asyncio.to_thread(parse, product) if len(call.body) > LARGE else parse(product)
+        if protocol.name != "flags" and (parsed.events or parsed.outcomes):
+            await self._store(call, protocol, owner, parsed)
+        return Answer(200, parsed.reply, dict(_CORS))
+
+    async def _read(self, call: Call, receive: Receive) -> bytes:
+        try:
+            raw = await asyncio.wait_for(_body(receive, call.headers), PATIENCE)
+        except TimeoutError:
+            raise Refused(408, "too_slow", f"The body took longer than {PATIENCE:.0f} s.") from None
+        encoding = call.headers.get("content-encoding", "")
+        try:
+            return decode(raw, encoding, SMALL)
+        except Refused as refused:
+            if refused.status != 413:
+                raise
+        # Large, or a bomb: either may not stop the loop.
+        return await asyncio.to_thread(decode, raw, encoding, DECODED_LIMIT)
+
+    async def _owner(self, call: Call, protocol: Protocol, key: str) -> Owner:
+        if not key:
+            raise Refused(401, "no_key", "This request carries no ingest key.")
+        wanted = protocol.product(call)
+        is_token = key.startswith("po_")
+        owner = await self.keys.owner(key, wanted if is_token else "")
+        # The same words for an unknown product and a wrong key: neither tells an attacker anything.
+        if owner is None or (wanted and not is_token and wanted.isdecimal() and int(wanted) != owner.product_id):
+            raise Refused(401, "unknown_key", "This key does not belong to this product, or was revoked.")
+        return owner
+
+    async def _store(self, call: Call, protocol: Protocol, owner: Owner, parsed: Parsed) -> None:
+        at = datetime.fromtimestamp(call.now, UTC)
+        given = call.headers.get("idempotency-key", "")[:200]
+        batch = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner.product_id}:{given}") if given else _new_id(call.now)
+        body = orjson.dumps(
+            {
+                "events": [event[:] for event in parsed.events],
+                "outcomes": [[*key, n] for key, n in parsed.outcomes.items()],
+            }
+        )
+        hour = hour_of(at)
+        counted: Counter[OutcomeKey] = Counter()
+        for event in parsed.events:
+            counted[owner.product_id, hour, protocol.name, event.kind, "duplicate", "batch"] += 1
+        note = Note(
+            inbox=(batch, owner.product_id, protocol.name, len(parsed.events), body, at), duplicates=counted
+        )
+        await self.writer.store(note)
+        self.bell.ring()
+
+    async def _refuse(self, call: Call, protocol: Protocol, refused: Refused) -> Answer:
+        """Counts the refusal; a refusal that cannot be counted is still a refusal."""
+        answer = protocol.refuse(refused)
+        product = await self._named_product(call, protocol)
+        at = datetime.fromtimestamp(call.now, UTC)
+        outcome = "too_large" if refused.status == 413 else "invalid"
+        note = Note(outcomes=Counter({(product, hour_of(at), protocol.name, "request", outcome, refused.reason): 1}))
+        told = self._told.get((product, refused.reason), 0.0)
+        if call.now - told >= _REFUSAL_EVERY:
+            if len(self._told) > 5_000:
+                self._told.clear()
+            self._told[product, refused.reason] = call.now
+            detail = str(refused)[:300]
+            note.refusal = (product, at, protocol.name, answer.status, refused.reason, detail, client_mark(call.client))
+        try:
+            await self.writer.store(note)
+        except StoreDown:
+            log.warning("A refusal (%s) could not be counted", refused.reason)
+        return answer
+
+    async def _named_product(self, call: Call, protocol: Protocol) -> int:
+        """The product a refused request meant, when it says so by address or by a key that is known; else 0."""
+        wanted = protocol.product(call)
+        if protocol.name == "sentry":
+            return int(wanted) if wanted else 0
+        try:
+            key, _parse = protocol.open(call)
+        except Refused:
+            key = call.query.get("api_key", "")
+        owner = await self.keys.owner(key, wanted if key.startswith("po_") else "") if key else None
+        return owner.product_id if owner else 0
+
+    async def _send(self, send: Send, answer: Answer) -> None:
+        body = b"" if answer.status == 204 else orjson.dumps(answer.body)
+        merged = {**self._headers, **_CORS, **{name.lower(): value for name, value in answer.headers.items()}}
+        merged |= {"content-length": str(len(body)), "cache-control": "no-store"}
+        if body:
+            merged["content-type"] = answer.content_type
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [(name.encode(), value.encode()) for name, value in merged.items()],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+
+def client_mark(address: str) -> str:
+    """A keyed hash of a client's address: enough to recognise oneself, useless to anybody else."""
+    return hmac.new(settings.SECRET_KEY.encode(), address.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _call(scope: Scope) -> Call:
+    names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50))
+    address = (scope.get("client") or ("", 0))[0]
+    hops = [hop.strip() for hop in names.get("x-forwarded-for", "").split(",") if hop.strip()]
+    if settings.TRUSTED_PROXY_COUNT and len(hops) >= settings.TRUSTED_PROXY_COUNT:
+        address = hops[-settings.TRUSTED_PROXY_COUNT]
+    return Call(scope["method"], scope["path"], query, names, address, time.time())
+
+
+async def _body(receive: Receive, names: Any) -> bytes:
+    declared = names.get("content-length", "")
+    if declared.isdecimal() and int(declared) > COMPRESSED_LIMIT:
+        raise Refused(413, "too_large", f"A body may have {COMPRESSED_LIMIT} bytes at most.")
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "cut_off", "The body ended before it was complete.")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > COMPRESSED_LIMIT:
+            raise Refused(413, "too_large", f"A body may have {COMPRESSED_LIMIT} bytes at most.")
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def _new_id(now: float) -> uuid.UUID:
+    """A time-ordered UUID, so that the inbox index grows at its end."""
+    return uuid.UUID(int=(int(now * 1000) << 80) | (uuid.uuid4().int & ((1 << 80) - 1)))

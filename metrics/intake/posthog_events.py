@@ -1,0 +1,265 @@
+"""One PostHog event at a time. `docs/signals.md` lists the mapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from .clean import build, event_id, number, text
+from .clock import instant, timestamp
+from .event import CLAMPED, PAST_LIMIT, TRUNCATED, Event
+from .faults import fault
+from .origin import CUSTOMER_KEYS, PLAN_KEYS, first, mapping, posthog_platform
+from .scrub import scrub, scrub_text
+
+#: Properties kept per event.
+PROPS = 30
+#: Most that one event may claim to have counted.
+COUNT_LIMIT = 1_000_000
+
+_RELEASE = ("release", "app_version", "$app_version", "$release_id", "$release", "version")
+_ENVIRONMENT = ("environment", "env", "$environment")
+_GROUPS = ("company", "organization", "customer", "account", "tenant", "workspace", "team", "project")
+_FAILED = frozenset(("error", "failed", "failure", "fail"))
+#: Signs of a user who does not get on, kept under their own names with props {"struggle": true}.
+_STRUGGLES = frozenset(("$rageclick", "$dead_click", "$dead_swipe"))
+#: Nothing is counted by these: screen recordings, heat maps, flag look-ups, joined identities.
+_UNUSED = {
+    "$create_alias": "alias",
+    "$merge_dangerously": "alias",
+    "$snapshot": "not_used",
+    "$snapshot_items": "not_used",
+    "$performance_event": "not_used",
+    "$heatmap": "not_used",
+    "$$heatmap": "not_used",
+    "$feature_flag_called": "not_used",
+    "$opt_in": "not_used",
+}
+_IDENTIFY = frozenset(("$identify", "$groupidentify", "$set", "$set_once", "$unset"))
+#: Properties that became fields or count nothing; every other one starting with `$` is dropped too, except
+#: those that say where something happened.
+_FIELDS = frozenset(
+    (*_RELEASE, *_ENVIRONMENT, *PLAN_KEYS, *CUSTOMER_KEYS, "feature", "platform", "country", "distinct_id",
+     "token", "api_key", "n", "bad", "duration_ms", "duration", "latency_ms", "elapsed_ms")
+)  # fmt: skip
+_KEPT = {
+    "$current_url": "url",
+    "$pathname": "path",
+    "$screen_name": "screen",
+    "$browser": "browser",
+    "$os": "os",
+    "$referring_domain": "referrer",
+    "$el_text": "element",
+    "$event_type": "event_type",
+}
+
+
+@dataclass
+class Batch:
+    """What is being filled. historical: the client imports the past, which must not be counted as now."""
+
+    product: str
+    now: float
+    shift: float
+    historical: bool = False
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def miss(self, category: str, outcome: str, reason: str) -> None:
+        key = (category, outcome, reason)
+        self.outcomes[key] = self.outcomes.get(key, 0) + 1
+
+
+def take(raw: Any, batch: Batch) -> None:
+    """Turn one raw event into facts or into an outcome."""
+    if type(raw) is not dict:
+        return batch.miss("other", "invalid", "no_object")
+    name = raw.get("event")
+    properties = raw.get("properties")
+    if type(properties) is not dict:
+        properties = {}
+    if name is None and ("$set" in raw or "$set_once" in raw):
+        name = "$set"  # the /engage address of old clients
+    if type(name) is not str or not name.strip():
+        return batch.miss("other", "invalid", "no_event_name")
+    if reason := _UNUSED.get(name):
+        return batch.miss("use", "filtered", reason)
+    if batch.historical:
+        at = instant(raw.get("timestamp"))
+        if at is not None and at < batch.now - PAST_LIMIT:
+            return batch.miss("use", "filtered", "too_old")
+    if name in _IDENTIFY:
+        return _identify(raw, properties, batch)
+    if name == "$exception":
+        return _exception(raw, properties, batch)
+    if name == "survey sent" and _survey(raw, properties, batch):
+        return None
+    return _use(name, raw, properties, batch)
+
+
+def _use(name: str, raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:
+    props, flags = _props(properties)
+    if name in _STRUGGLES:
+        props["struggle"] = True
+    n, bad = _counts(properties)
+    _add(batch, raw, properties, "use", name.lstrip("$") or name, props, flags, n, bad, _duration(properties))
+
+
+def _props(properties: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """What is left of the properties: no fields, no `$` noise, scrubbed, at most PROPS."""
+    kept: dict[str, Any] = {}
+    flags = 0
+    for key, value in properties.items():
+        if key[:1] == "$":
+            if (renamed := _KEPT.get(key)) and value != "$direct":
+                kept.setdefault(renamed, value)
+        elif key not in _FIELDS:
+            if len(kept) >= PROPS:
+                flags = TRUNCATED
+                break
+            kept[key] = value
+    clean, more = scrub(kept, PROPS)
+    return clean, flags | more
+
+
+def _add(
+    batch: Batch,
+    raw: dict[str, Any],
+    properties: dict[str, Any],
+    kind: str,
+    name: str,
+    props: dict[str, Any],
+    flags: int = 0,
+    n: int = 1,
+    bad: int = 0,
+    value: float | None = None,
+    customer: Any = "",
+    plan: Any = "",
+) -> None:
+    said = raw.get("timestamp") or properties.get("$time")
+    at, late = timestamp(said, batch.now, batch.shift)
+    user = raw.get("distinct_id") or properties.get("distinct_id") or raw.get("$distinct_id", "")
+    batch.events.append(
+        build(
+            _id(raw, properties, said, batch.product),
+            kind,
+            name,
+            at,
+            first(properties, _RELEASE),
+            first(properties, _ENVIRONMENT),
+            user,
+            customer or _customer(properties),
+            properties.get("$session_id", ""),
+            properties.get("feature", ""),
+            properties.get("platform") or posthog_platform(properties.get("$lib"), properties.get("$os")),
+            plan or first(properties, PLAN_KEYS),
+            properties.get("country") or properties.get("$geoip_country_code", ""),
+            n,
+            bad,
+            value,
+            flags | (CLAMPED if late else 0),
+            props,
+        )
+    )
+
+
+def _id(raw: dict[str, Any], properties: dict[str, Any], said: Any, product: str) -> str:
+    """The event's uuid; without one, a dated event is told apart by its whole content, so a resent batch
+    of an old client still counts once."""
+    own = raw.get("uuid") or properties.get("$insert_id")
+    if own:
+        return event_id(product, own)
+    if said is None:
+        return event_id(product, None)
+    try:
+        return event_id(product, None, (orjson.dumps(raw).hex(),))
+    except orjson.JSONEncodeError:
+        return event_id(product, None)
+
+
+def _customer(properties: dict[str, Any]) -> Any:
+    groups = properties.get("$groups")
+    return (first(groups, _GROUPS) if groups else "") or first(properties, CUSTOMER_KEYS)
+
+
+def _counts(properties: dict[str, Any]) -> tuple[int, int]:
+    """(n, bad). Explicit counts win; else ok or success false, failed true, a failed status or an error."""
+    n, bad = properties.get("n"), properties.get("bad")
+    if type(n) is int and 0 < n <= COUNT_LIMIT:
+        if type(bad) is int and 0 <= bad <= n:
+            return n, bad
+    else:
+        n = 1
+    get = properties.get
+    status, error = get("status"), get("error")
+    failed = (
+        get("ok") is False
+        or get("success") is False
+        or get("failed") is True
+        or (type(status) is str and status.lower() in _FAILED)
+        or error is True
+        or (type(error) is str and error.lower() not in ("", "none", "null", "false", "0"))
+    )
+    return n, n if failed else 0
+
+
+def _duration(properties: dict[str, Any]) -> float | None:
+    """Milliseconds; only `$duration` is in seconds."""
+    for key in ("duration_ms", "duration", "latency_ms", "elapsed_ms"):
+        if key in properties:
+            return number(properties[key])
+    seconds = number(properties.get("$duration"))
+    return None if seconds is None else seconds * 1000
+
+
+def _identify(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:
+    """Who a person or customer is; for a group the group's key is the customer."""
+    told: dict[str, Any] = {}
+    for place in (raw.get("$set_once"), properties.get("$set_once"), raw.get("$set"), properties.get("$set"),
+                  properties.get("$group_set")):  # fmt: skip
+        told |= {key: value for key, value in mapping(place).items() if key[:1] != "$" and value is not None}
+    traits, flags = scrub(told, PROPS)
+    email = traits.get("email")
+    if type(email) is str and "@" in email:
+        traits["email_domain"] = email.rsplit("@", 1)[1].lower()[:100]
+    customer = ""
+    if properties.get("$group_key") not in (None, ""):
+        customer, _ = text(properties["$group_key"], 120)
+        traits["group_type"], _ = text(properties.get("$group_type"), 60)
+    plan = first(traits, PLAN_KEYS)
+    customer = customer or _customer(properties) or first(traits, CUSTOMER_KEYS)
+    props = {"traits": traits}
+    _add(batch, raw, properties, "identify", "identify", props, flags, customer=customer, plan=plan)
+
+
+def _exception(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:
+    """An error; `$exception_list` begins with the exception that was caught, causes follow."""
+    chain = properties.get("$exception_list")
+    error = chain[0] if type(chain) is list and chain and type(chain[0]) is dict else None
+    if error is None:
+        error = {"type": properties.get("$exception_type"), "value": properties.get("$exception_message")}
+    fingerprint = properties.get("$exception_fingerprint")
+    message = properties.get("$exception_message")
+    found, flags = fault(error, message if type(message) is str else "", fingerprint)
+    props, more = _props(properties)
+    level, _ = text(properties.get("$exception_level"), 20)
+    props = {**props, **found, "level": level or "error"}
+    _add(batch, raw, properties, "error", "errors", props, flags | more, 1, 1)
+
+
+def _survey(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> bool:
+    """A survey answered in words is feedback; False when there are none."""
+    words = [
+        value
+        for key, value in properties.items()
+        if key.startswith("$survey_response") and type(value) is str
+        if value.strip() and not value.isdecimal()
+    ]
+    if not words:
+        return False
+    shown, flags = scrub_text("\n".join(dict.fromkeys(words[:10])))
+    props, more = _props(properties)
+    _add(batch, raw, properties, "feedback", "feedback", {**props, "text": shown}, flags | more)
+    return True

@@ -1,0 +1,121 @@
+"""Which protocol answers at which address, and how each says yes and no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metrics.intake import own, posthog, sentry
+from metrics.intake.event import Parsed, Refused
+
+_SENTRY = re.compile(r"/api/(\d{1,15})/(envelope|store)/?")
+_POSTHOG = frozenset({"/batch", "/e", "/capture", "/i/v0/e", "/track", "/engage"})
+_FLAGS = frozenset({"/flags", "/decide"})
+_OWN = "/api/v1/events"
+
+
+@dataclass
+class Call:
+    """One HTTP request at the door. Header names are lower case; `body` has its encodings undone."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    client: str
+    now: float
+    body: bytes = b""
+
+
+@dataclass
+class Answer:
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """`open` finds the key and returns how to parse once the key's product is known."""
+
+    name: str
+    open: Callable[[Call], tuple[str, Callable[[str], Parsed]]]
+    refuse: Callable[[Refused], Answer]
+    product: Callable[[Call], str] = lambda call: ""
+
+
+def match(path: str) -> Protocol | None:
+    """The protocol that answers at `path`, or None when the path is not the door's."""
+    if path.startswith("/api/"):
+        if path.rstrip("/") == _OWN:
+            return OWN
+        return SENTRY if _SENTRY.fullmatch(path) else None
+    bare = path.rstrip("/")
+    if bare in _POSTHOG:
+        return POSTHOG
+    if bare in _FLAGS:
+        return FLAGS
+    return None
+
+
+def _open_sentry(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    first_line = call.body[:4096].split(b"\n", 1)[0]
+    key = sentry.key_of(call.headers, call.query, first_line) or ""
+    parse = sentry.parse_store if "/store" in call.path else sentry.parse_envelope
+    return key, lambda product: parse(call.body, product, call.now)
+
+
+def _sentry_product(call: Call) -> str:
+    found = _SENTRY.fullmatch(call.path)
+    return found[1] if found else ""
+
+
+def _refuse_sentry(refused: Refused) -> Answer:
+    status = 403 if refused.reason in {"no_key", "unknown_key"} else refused.status
+    body = {"detail": str(refused), "causes": [refused.reason]}
+    return Answer(status, body, {"X-Sentry-Error": refused.reason})
+
+
+def _open_posthog(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    payload = posthog.load(call.body, call.headers.get("content-type", ""), call.query)
+    key = posthog.key_of(payload, call.query, call.headers) or ""
+    return key, lambda product: posthog.to_events(payload, product, call.now)
+
+
+def _open_flags(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    key, _parse = _open_posthog(call)
+    return key, lambda product: Parsed([], reply=posthog.flags_reply())
+
+
+def _refuse_posthog(refused: Refused) -> Answer:
+    kind = "authentication_error" if refused.status == 401 else "validation_error"
+    code = "invalid_api_key" if refused.status == 401 else refused.reason
+    return Answer(refused.status, {"type": kind, "code": code, "detail": str(refused), "attr": None})
+
+
+def _open_own(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    scheme, _, given = call.headers.get("authorization", "").partition(" ")
+    key = given.strip() if scheme.lower() == "bearer" else call.headers.get("x-ingest-key", "")
+    content_type = call.headers.get("content-type", "")
+    return key, lambda product: own.parse(call.body, content_type, product, call.now)
+
+
+def _refuse_own(refused: Refused) -> Answer:
+    body = {
+        "type": "about:blank",
+        "title": refused.reason.replace("_", " ").capitalize(),
+        "status": refused.status,
+        "detail": str(refused),
+        "reason": refused.reason,
+    }
+    headers = {"WWW-Authenticate": 'Bearer realm="Productops"'} if refused.status == 401 else {}
+    return Answer(refused.status, body, headers, "application/problem+json")
+
+
+SENTRY = Protocol("sentry", _open_sentry, _refuse_sentry, _sentry_product)
+POSTHOG = Protocol("posthog", _open_posthog, _refuse_posthog)
+FLAGS = Protocol("flags", _open_flags, _refuse_posthog)
+OWN = Protocol("productops", _open_own, _refuse_own, lambda call: call.query.get("product", ""))

@@ -1,0 +1,13 @@
+"""What is not partitioned is swept in small steps."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from metrics.models import JobSlot, ProcessedBatch, Refusal
+
+
+def sweep(now: datetime) -> None:
+    ProcessedBatch.objects.filter(at__lt=now - timedelta(hours=72)).delete()
+    Refusal.objects.filter(at__lt=now - timedelta(days=1)).delete()
+    JobSlot.objects.filter(at__lt=now - timedelta(days=1)).delete()

@@ -1,0 +1,102 @@
+"""What bin/run accepts, and what it refuses before anything slow.
+
+Only the standard library: bin/run reads this file before the packages are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCH = 1  # of the data folder's layout
+MARK = "productops data, layout "
+
+
+class Refusal(Exception):
+    """One line that says what is wrong and what to do."""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bin/run", description="Starts Productops and all it needs on this machine. Ctrl-C ends it."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000; 0: any free one)")
+    parser.add_argument("--data", default=ROOT / ".data", type=Path, help="folder of all state (.data)")
+    parser.add_argument("--empty", action="store_true", help="start without the sample workspace")
+    parser.add_argument("--live", action="store_true", help="let the sample's traffic continue")
+    workers = os.environ.get("WEB_WORKERS", "")
+    parser.add_argument(
+        "--workers", type=int, default=int(workers) if workers.isdigit() else 1, help="web processes (1)"
+    )
+    options = parser.parse_args(argv)
+    if options.empty and options.live:
+        parser.error("--live needs the sample workspace; leave --empty away.")
+    if not 0 <= options.port <= 65_535:
+        parser.error("--port is a number from 0 to 65535.")
+    if options.workers < 1:
+        parser.error("--workers is at least 1.")
+    options.data = Path(os.path.abspath(options.data.expanduser()))
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises Refusal when this start cannot end well."""
+    check_port(options.host, options.port)
+    check_data(options.data)
+
+
+def check_port(host: str, port: int) -> int:
+    """The port that is free to listen on."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+            free: int = probe.getsockname()[1]
+            return free
+    except PermissionError:
+        raise Refusal(
+            f"Port {port} needs more rights than you have. Choose one above 1023: --port 8001"
+        ) from None
+    except OSError as error:
+        if error.errno is None or isinstance(error, socket.gaierror):
+            raise Refusal(f"--host {host} is not an address of this machine.") from None
+        if error.strerror and "in use" in error.strerror:
+            raise Refusal(f"Port {port} on {host} is in use. Choose another one: --port {port + 1}") from None
+        raise Refusal(f"Cannot listen on {host} port {port}: {error.strerror}.") from None
+
+
+def check_data(folder: Path) -> None:
+    """A folder of ours and of this layout, an empty one, or one that can be made."""
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f"{folder} is not a folder.")
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK | os.R_OK):
+        raise Refusal(f"{nearest} is not writable for you. Choose another folder: --data ~/productops")
+    if not folder.exists():
+        return
+    mark = folder / "VERSION"
+    if not mark.exists():
+        if set(os.listdir(folder)) - {"lost+found"}:
+            raise Refusal(f"{folder} holds other things. Choose an empty or a new folder for --data.")
+        return
+    said = mark.read_text(errors="replace").strip()
+    if said != f"{MARK}{EPOCH}":
+        raise Refusal(
+            f"{folder} was made by another version ({said[:60]!r}). Choose another folder for --data."
+        )
+
+
+def make_data(folder: Path) -> None:
+    """The marked, private folder."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    mark = folder / "VERSION"
+    if not mark.exists():
+        mark.write_text(f"{MARK}{EPOCH}\n")
+    (folder / "log").mkdir(exist_ok=True)
