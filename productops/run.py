@@ -18,7 +18,17 @@ from typing import Any
 
 from productops.lib import embedded, supervisor
 from productops.lib.supervisor import Child, GaveUp, Program, Stopped, Supervisor, pause
-from productops.run_options import ROOT, Refusal, check, check_port, make_data, parse
+from productops.run_options import (
+    ROOT,
+    Refusal,
+    check,
+    check_port,
+    in_use,
+    is_running,
+    make_data,
+    parse,
+    runner_of,
+)
 from productops.run_ready import is_ready
 
 LOCK_WAIT = 60.0  # seconds for a killed run's databases to go down
@@ -178,33 +188,22 @@ def _secret_key(data: Path) -> str:
 @contextmanager
 def _locked(data: Path) -> Iterator[None]:
     """One run per data folder. The guard of a killed run holds the lock until its databases are down."""
-    with (data / "lock").open("a+") as file:
+    with (data / "lock").open("a") as file:
         deadline = time.monotonic() + LOCK_WAIT
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip()
-                if _is_running(holder) or time.monotonic() > deadline:
-                    raise Refusal(f"{data} is in use by another bin/run (process {holder or '?'}).") from None
+                runner = runner_of(data) or ""
+                if is_running(runner) or time.monotonic() > deadline:
+                    raise Refusal(in_use(data, runner)) from None
             pause(0.1)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         supervisor.guard.hold(file.fileno())
         yield
-
-
-def _is_running(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def main(argv: list[str]) -> int:

@@ -6,6 +6,7 @@ Only the standard library: bin/run reads this file before the packages are there
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import socket
 from pathlib import Path
@@ -45,8 +46,41 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """Raises Refusal when this start cannot end well."""
-    check_port(options.host, options.port)
     check_data(options.data)
+    runner = runner_of(options.data)
+    if runner and is_running(runner):
+        raise Refusal(in_use(options.data, runner))
+    if runner is None:  # else a killed run is still ending, and so is its port
+        check_port(options.host, options.port)
+
+
+def runner_of(data: Path) -> str | None:
+    """Who holds the folder's lock: the pid of the run, also when only its guard is left."""
+    try:
+        with (data / "lock").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (data / "lock").read_text().strip()
+    except OSError:
+        return None
+    return None
+
+
+def is_running(pid: str) -> bool:
+    """Whether the process lives; one that was killed and that nobody collected yet does not."""
+    try:
+        os.kill(int(pid), 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2]
+    except FileNotFoundError:
+        return not os.path.exists("/proc/self/stat")  # no /proc here; else it ended just now
+    except PermissionError:
+        return True
+    except (ValueError, OSError):
+        return False
+
+
+def in_use(data: Path, runner: str) -> str:
+    return f"{data} is in use by another bin/run (process {runner or 'unknown'})."
 
 
 def check_port(host: str, port: int) -> int:

@@ -175,19 +175,14 @@ def _judge(
 ) -> Evidence:
     allowed = math.log1p(margin)
     toward = np.abs(steps.step) if direction == 0 else direction * steps.step
-    hours = np.arange(1, len(steps.step) + 1) * series.bucket_s / 3600
-    patience = 1 + PATIENCE * np.log(np.maximum(1.0, hours))
-    z = (toward - allowed) / (steps.scale * patience)
-    away = (-toward - allowed) / (steps.scale * patience)
+    scale = steps.scale * patience(len(steps.scale), series.bucket_s)
+    z, away = (toward - allowed) / scale, (-toward - allowed) / scale
     flagged = np.flatnonzero(z >= threshold)
     mde = detectable(white, series, direction, margin, threshold)
     transient = bool(len(flagged)) and _has_recovered(series, white, direction, allowed)
     status = status_of(bool(len(flagged)), bool(away[-1] >= threshold), mde)
     first = min((int(flagged[0]) + 1) * series.factor, buckets) - 1 if len(flagged) else None
-    last = int(np.flatnonzero(np.isfinite(steps.scale))[-1]) if np.isfinite(steps.scale).any() else -1
-    step, scale = float(steps.step[last]), float(steps.scale[last]) if last >= 0 else CAP
-    old = series.level(white.expected[series.release : series.release + last + 1])
-    low, ratio, high = (series.ratio_of(step + k * Z95 * scale) for k in (-1, 0, 1))
+    old, low, ratio, high = _estimate(series, white, steps)
     return Evidence(
         method=BEFORE_AFTER,
         measure=measure,
@@ -215,6 +210,22 @@ def _judge(
         buckets=buckets,
         control=white.name,
     )
+
+
+def patience(buckets: int, bucket_s: int) -> FloatArray:
+    """Factor on z* after each bucket, shape (buckets,): 1 in the first hour, then 1 + PATIENCE·log(hours)."""
+    hours = np.arange(1, buckets + 1) * bucket_s / 3600
+    return np.asarray(1 + PATIENCE * np.log(np.maximum(1.0, hours)), dtype=np.float64)
+
+
+def _estimate(series: LogSeries, white: Whitened, steps: Steps) -> tuple[float, float, float, float]:
+    """What the baseline expected, in the measure's unit, and the ratio to it: low, estimate, high (95 %)."""
+    judged = np.flatnonzero(np.isfinite(steps.scale))
+    last = int(judged[-1]) if len(judged) else 0
+    step, scale = float(steps.step[last]), min(float(steps.scale[last]), CAP)
+    old = series.level(white.expected[series.release : series.release + last + 1])
+    low, ratio, high = (series.ratio_of(step + k * Z95 * scale) for k in (-1, 0, 1))
+    return old, low, ratio, high
 
 
 def capped_value(value: float) -> float:

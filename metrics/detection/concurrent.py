@@ -96,7 +96,7 @@ def concurrent_rate(
     estimate_old = wilson(bad_old, n_old, deff=final)
     estimate_new = wilson(bad_new, n_new, deff=final)
     ratios = _pooled_ratio(both, final)
-    return _judged(both, estimate_old, estimate_new, ratios, measure, margin, signals, bad_is_up, control)
+    return _judged(both, (estimate_old, estimate_new, ratios), measure, margin, signals, bad_is_up, control)
 
 
 def concurrent_latency(
@@ -119,7 +119,7 @@ def concurrent_latency(
         for h in (total_old, total_new)
     ]
     ratios = ratio_of_estimates(values[0], values[1])
-    found = _judged(both, values[0], values[1], ratios, measure, margin, signals, True, control)
+    found = _judged(both, (values[0], values[1], ratios), measure, margin, signals, True, control)
     mde = latency_change(total_old, quantile, found.mde)
     if found.status == NOT_ENOUGH and mde <= VISIBLE:
         return replace(found, mde=mde, status=SAME, needed=0.0)
@@ -204,16 +204,14 @@ def _silent(both: Counts, measure: str, margin: float, signals: int, needed: flo
 
 def _judged(
     both: Counts,
-    old: Interval,
-    new: Interval,
-    ratios: Interval,
+    estimates: tuple[Interval, Interval, Interval],
     measure: str,
     margin: float,
     signals: int,
     bad_is_up: bool,
     control: str,
 ) -> Evidence:
-    limit = -math.log(alpha_for(signals))
+    (old, new, ratios), limit = estimates, -math.log(alpha_for(signals))
     feared, hoped = (both, both.swapped()) if bad_is_up else (both.swapped(), both)
     log_e = np.where(_enough_by(both), log_e_process(feared, margin), -math.inf)
     flagged = np.flatnonzero(log_e >= limit)

@@ -113,7 +113,7 @@ def key_of(payload: Any, query: Mapping[str, str], headers: Mapping[str, str]) -
 def to_events(payload: Any, product: str, now: float) -> Parsed:
     """All facts of a payload; what is no event is counted. Raises Refused 413 `too_many_events`."""
     head = payload if type(payload) is dict else {}
-    events = head.get("batch", [head] if head else []) if head else payload
+    events = head.get("batch", [head] if head else []) if type(payload) is dict else payload
     if type(events) is not list:
         raise Refused(400, "bad_batch", '"batch" must be a list of events.')
     if len(events) > BATCH_EVENTS:

@@ -161,8 +161,8 @@ def _segment(span: dict[str, Any], box: Envelope) -> Event:
     told = {**_attributes(span.get("data")), **_attributes(span.get("attributes"))}
     begin, end = span.get("start_timestamp"), span.get("end_timestamp", span.get("timestamp"))
     at, flags = box.at(end)
-    why = told.get("sentry.status.message")
-    status = span.get("status")
+    why, _ = text(told.get("sentry.status.message"), 60)
+    status, _ = text(span.get("status"), 60)
     bad = (status == "error" and why not in _CALLERS_FAULT) or (status != "error" and status in FAILURES)
     props: dict[str, Any] = {}
     for key, value in (("op", told.get("sentry.op")), ("status", why or status)):

@@ -38,7 +38,7 @@ _CATEGORIES = {
 def session(payload: dict[str, Any], box: Envelope, _raw: bytes) -> None:
     """One state of one session: counts it, its bad end or its errors, or nothing new."""
     sid, status = payload.get("sid"), payload.get("status", "ok")
-    if type(sid) is not str or not sid or status not in _ENDS:
+    if type(sid) is not str or not sid or type(status) is not str or status not in _ENDS:
         box.miss("session", "invalid", "bad_session")
         return
     before = len(box.events)

@@ -7,7 +7,10 @@ ATTRS = {"release": "shop@2", "environment": "staging"}
 
 
 def state(**fields):
-    return ("session", {"sid": SID, "did": "u-7", "started": NOW - 60, "status": "ok", "attrs": ATTRS} | fields)
+    return (
+        "session",
+        {"sid": SID, "did": "u-7", "started": NOW - 60, "status": "ok", "attrs": ATTRS} | fields,
+    )
 
 
 def counts(parsed):
@@ -48,7 +51,9 @@ def test_states_without_news_are_counted_only(fields):
     assert parsed.outcomes == {("session", "filtered", "session_update"): 1}
 
 
-@pytest.mark.parametrize("fields", [{"sid": None}, {"sid": ""}, {"sid": 4}, {"status": "odd"}, {"status": None}])
+@pytest.mark.parametrize(
+    "fields", [{"sid": None}, {"sid": ""}, {"sid": 4}, {"status": "odd"}, {"status": None}]
+)
 def test_senseless_sessions_are_invalid(fields):
     assert parse(state(**fields)).outcomes == {("session", "invalid", "bad_session"): 1}
 

@@ -1,0 +1,116 @@
+"""The steps of bin/test, in .venv: every check, then pytest, whose closing line stays the last one."""
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import _chromium
+import _servers
+
+from productops.lib.embedded import Unavailable
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = [sys.executable, "manage.py"]
+
+
+def main() -> int:
+    options, passed_on = parse()
+    # A closed terminal or a cancelled job unwinds like Ctrl-C, so the servers end with us.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    os.chdir(ROOT)
+    failed = []
+    chromium = _chromium.find()
+    if not chromium:
+        print(_chromium.FIX, flush=True)
+        failed.append("Chromium")
+        passed_on += ["-m", "not browser"]
+    with _servers.servers(options.servers) as places:
+        env = {**os.environ, **places, **base(), "CHROMIUM": chromium or ""}
+        if not options.paths and not options.pytest_only:
+            failed += [name for name, argv, more in checks() if not step(name, argv, {**env, **more})]
+        if failed:
+            print(f"Failed before pytest: {', '.join(failed)}", flush=True)
+        code = pytest(options, passed_on, env)
+    return code or (1 if failed else 0)
+
+
+def parse() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="bin/test", description="Checks and tests everything. Unknown options go to pytest."
+    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="run only these tests, and no other check")
+    parser.add_argument("--pytest-only", action="store_true", help="all tests, and no other check")
+    parser.add_argument(
+        "--servers",
+        action="store_true",
+        help="use the PostgreSQL and Redis of DATABASE_URL and REDIS_URL, or of this machine's standard ports",
+    )
+    return parser.parse_known_args()
+
+
+def base() -> dict[str, str]:
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "BASE_URL": "http://127.0.0.1:8000",
+        "DEBUG": "0",
+        "PYTHONPATH": "",
+    }
+
+
+def checks() -> list[tuple[str, list[str], dict[str, str]]]:
+    """Name, command, and what differs in its environment."""
+    live = {"BASE_URL": "https://hub.example.com"}
+    tool = [sys.executable, "-m"]
+    return [
+        ("ruff", [*tool, "ruff", "check", "--quiet", "."], {}),
+        ("mypy", [*tool, "mypy", "--no-error-summary", "."], {}),
+        ("migrations", [*MANAGE, "makemigrations", "--check", "--dry-run"], {}),
+        ("messages", [*MANAGE, "messages_check"], {}),
+        ("deployment", [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"], live),
+        ("static files", [*MANAGE, "collectstatic", "--noinput", "-v", "0"], live),
+    ]
+
+
+def step(name: str, argv: list[str], env: dict[str, str]) -> bool:
+    """Runs one check; what it said is shown when it failed."""
+    began = time.monotonic()
+    done = subprocess.run(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    passed = done.returncode == 0
+    print(f"  {name:<40} {time.monotonic() - began:5.1f} s{'' if passed else '  FAILED'}", flush=True)
+    if not passed:
+        sys.stdout.buffer.write(done.stdout)
+        sys.stdout.flush()
+    return passed
+
+
+def pytest(options: argparse.Namespace, passed_on: list[str], env: dict[str, str]) -> int:
+    # The collected files are for the check only: the tests serve what is in the tree.
+    env = {name: value for name, value in env.items() if name != "STATIC_ROOT"}
+    argv = [sys.executable, "-m", "pytest", *options.paths, *passed_on]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not options.paths and cores > 1 and "-n" not in passed_on:
+        argv += ["-n", str(min(cores, 8)), "--dist", "worksteal"]
+    process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL)
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Unavailable as error:
+        sys.exit(str(error))
