@@ -33,10 +33,10 @@ def _from_playwright() -> str | None:
 
 
 def _playwright_path() -> str | None:
-    ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
-    said = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    ask = "from playwright.sync_api import sync_playwright as start\n"
+    ask += "with start() as playwright: print(playwright.chromium.executable_path)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    said = done.stdout.strip()
     return said if said and _starts(said) else None
 
 

@@ -74,9 +74,7 @@ def _drop_databases(url: str, name: str) -> None:
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s",
-                [name, f"{name}\\_gw%"],
-            )
+            wanted = [name, f"{name}\\_gw%"]
+            cursor.execute("SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", wanted)
             for (found,) in cursor.fetchall():
                 cursor.execute(f'DROP DATABASE IF EXISTS "{found}" WITH (FORCE)')

@@ -57,10 +57,10 @@ def install(lock):
 
 
 def enter(*arguments):
-    """Becomes .venv's Python. -P: what lies in the caller's folder is not imported by accident."""
+    """Becomes .venv's Python."""
     os.environ["PYTHONPATH"] = ROOT
     sys.stdout.flush()
-    os.execv(PYTHON, [PYTHON, "-P", *arguments])  # noqa: S606
+    os.execv(PYTHON, [PYTHON, *arguments])  # noqa: S606
 
 
 def _install(lock):

@@ -1,6 +1,5 @@
 """The steps of bin/test, in .venv: every check, then pytest, whose closing line stays the last one."""
 
-import argparse
 import os
 import secrets
 import signal
@@ -18,10 +17,23 @@ ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, "manage.py"]
 
 
-def main() -> int:
-    options, passed_on = parse()
+USAGE = """usage: bin/test [--servers] [--pytest-only] [PATH or pytest option ...]
+
+Runs every check and all tests; with a path or an option of pytest, only those tests.
+
+  --servers      use the PostgreSQL and Redis of DATABASE_URL and REDIS_URL, or of this machine's
+                 standard ports (without it: those of the environment, else servers of its own)
+  --pytest-only  all tests, and no other check"""
+
+
+def main(argv: list[str]) -> int:
+    if {"-h", "--help"} & set(argv):
+        print(USAGE)
+        return 0
+    passed_on = [word for word in argv if word not in {"--servers", "--pytest-only"}]
+    is_whole = not passed_on
     # A closed terminal or a cancelled job unwinds like Ctrl-C, so the servers end with us.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     os.chdir(ROOT)
     failed = []
@@ -30,28 +42,14 @@ def main() -> int:
         print(_chromium.FIX, flush=True)
         failed.append("Chromium")
         passed_on += ["-m", "not browser"]
-    with _servers.servers(options.servers) as places:
+    with _servers.servers("--servers" in argv) as places:
         env = {**os.environ, **places, **base(), "CHROMIUM": chromium or ""}
-        if not options.paths and not options.pytest_only:
+        if is_whole and "--pytest-only" not in argv:
             failed += [name for name, argv, more in checks() if not step(name, argv, {**env, **more})]
         if failed:
             print(f"Failed before pytest: {', '.join(failed)}", flush=True)
-        code = pytest(options, passed_on, env)
+        code = pytest(passed_on, env, is_whole)
     return code or (1 if failed else 0)
-
-
-def parse() -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
-        prog="bin/test", description="Checks and tests everything. Unknown options go to pytest."
-    )
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="run only these tests, and no other check")
-    parser.add_argument("--pytest-only", action="store_true", help="all tests, and no other check")
-    parser.add_argument(
-        "--servers",
-        action="store_true",
-        help="use the PostgreSQL and Redis of DATABASE_URL and REDIS_URL, or of this machine's standard ports",
-    )
-    return parser.parse_known_args()
 
 
 def base() -> dict[str, str]:
@@ -81,7 +79,7 @@ def step(name: str, argv: list[str], env: dict[str, str]) -> bool:
     """Runs one check; what it said is shown when it failed."""
     began = time.monotonic()
     done = subprocess.run(
-        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     passed = done.returncode == 0
     print(f"  {name:<40} {time.monotonic() - began:5.1f} s{'' if passed else '  FAILED'}", flush=True)
@@ -91,12 +89,12 @@ def step(name: str, argv: list[str], env: dict[str, str]) -> bool:
     return passed
 
 
-def pytest(options: argparse.Namespace, passed_on: list[str], env: dict[str, str]) -> int:
+def pytest(passed_on: list[str], env: dict[str, str], is_whole: bool) -> int:
     # The collected files are for the check only: the tests serve what is in the tree.
     env = {name: value for name, value in env.items() if name != "STATIC_ROOT"}
-    argv = [sys.executable, "-m", "pytest", *options.paths, *passed_on]
+    argv = [sys.executable, "-m", "pytest", *passed_on]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not options.paths and cores > 1 and "-n" not in passed_on:
+    if is_whole and cores > 1:
         argv += ["-n", str(min(cores, 8)), "--dist", "worksteal"]
     process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL)
     try:
@@ -109,7 +107,7 @@ def pytest(options: argparse.Namespace, passed_on: list[str], env: dict[str, str
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
     except Unavailable as error:

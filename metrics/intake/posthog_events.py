@@ -151,9 +151,9 @@ def _add(
             first(properties, _ENVIRONMENT),
             user,
             customer or _customer(properties),
-            properties.get("$session_id", ""),
+            properties.get("$session_id") or raw.get("session_id", ""),
             properties.get("feature", ""),
-            properties.get("platform") or posthog_platform(properties.get("$lib"), properties.get("$os")),
+            properties.get("platform") or _platform(properties),
             plan or first(properties, PLAN_KEYS),
             properties.get("country") or properties.get("$geoip_country_code", ""),
             n,
@@ -163,6 +163,13 @@ def _add(
             props,
         )
     )
+
+
+def _platform(properties: dict[str, Any]) -> str:
+    """From library and system; clients of the v1 protocol name their library in a header only."""
+    if "$lib" not in properties and (properties.get("$is_server") or "$python_version" in properties):
+        return "server"
+    return posthog_platform(properties.get("$lib"), properties.get("$os"))
 
 
 def _id(raw: dict[str, Any], properties: dict[str, Any], said: Any, product: str) -> str:

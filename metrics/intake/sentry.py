@@ -24,7 +24,7 @@ _KEY = re.compile(r"[\w-]{1,200}", re.ASCII)
 _ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TYPE = re.compile(r"[^a-z0-9_]")
 
-#: Most items in one envelope, and bytes of a container item, which holds many spans.
+#: Most items (and blank lines) in one envelope, and bytes of a container item, which holds many spans.
 ITEMS, CONTAINER_LIMIT = 1_000, 10 * EVENT_LIMIT
 
 _Reader = Callable[[Any, Envelope, bytes], None]
@@ -121,13 +121,14 @@ def _items(body: bytes, position: int) -> Iterator[tuple[str, bytes]]:
         end = body.find(b"\n", position)
         end = len(body) if end < 0 else end
         line = body[position:end]
+        # Blank lines count too: twenty million of them would keep a worker busy for seconds.
+        count += 1
+        if count > ITEMS:
+            raise Refused(413, "too_many_events", f"More than {ITEMS} items in one envelope.")
         if not line.strip():
             position = end + 1
             continue
         header = _header(line, position, "item header")
-        count += 1
-        if count > ITEMS:
-            raise Refused(413, "too_many_events", f"More than {ITEMS} items in one envelope.")
         start = end + 1
         stop = _payload_end(body, header, start, position)
         kind = header.get("type")

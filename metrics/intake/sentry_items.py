@@ -7,7 +7,8 @@ from typing import Any
 
 from .clean import build, event_id, number, stable_id, text, timestamp
 from .clock import instant
-from .event import CLAMPED, SCRUBBED, TRUNCATED, Event
+from .decode import BATCH_EVENTS
+from .event import CLAMPED, SCRUBBED, TRUNCATED, Event, Refused
 from .faults import fault
 from .origin import (
     CUSTOMER_KEYS,
@@ -150,6 +151,8 @@ def spans(payload: dict[str, Any], box: Envelope, _raw: bytes) -> None:
         if type(span) is not dict:
             box.miss("use", "invalid", "no_object")
         elif span.get("is_segment") is True:
+            if len(box.events) >= BATCH_EVENTS:
+                raise Refused(413, "too_many_events", f"More than {BATCH_EVENTS} events in one envelope.")
             box.events.append(_segment(span, box))
         else:
             unused += 1

@@ -88,7 +88,7 @@ def sessions(payload: dict[str, Any], box: Envelope, raw: bytes) -> None:
         box.miss("session", "invalid", "bad_session")
         return
     attrs = mapping(payload.get("attrs"))
-    digest = stable_id(raw.hex()) if len(raw) < 100_000 else stable_id(len(raw), raw[:50_000].hex())
+    digest = stable_id(raw.hex())
     for index, row in enumerate(rows[:AGGREGATES]):
         counts = {key: _visits(mapping(row).get(key)) for key in ("exited", "errored", *sorted(BAD_ENDS))}
         n, bad = sum(counts.values()), sum(counts[key] for key in BAD_ENDS)

@@ -188,8 +188,9 @@ def _shared_memory_type() -> str:
 
 
 def _socket_folder(folder: Path) -> Path:
-    """The cluster's folder, or a private one in /tmp when that path is too long for a socket."""
-    if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_LIMIT:
+    """The cluster's folder, or a private one in /tmp when that path is too long for a socket, or has a
+    comma, which libpq takes for the next host."""
+    if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_LIMIT and "," not in str(folder):
         return folder
     name = f"productops-{os.geteuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
     short = Path("/tmp") / name  # noqa: S108

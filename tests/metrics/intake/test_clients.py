@@ -12,8 +12,8 @@ from metrics.intake import posthog, sentry
 SENTRY = """
 import sys
 import sentry_sdk
-sentry_sdk.init(f"http://0123456789abcdef0123456789abcdef@{sys.argv[1]}/42", release="shop@2", traces_sample_rate=1.0,
-                environment="staging", _experiments=eval(sys.argv[2]))
+sentry_sdk.init(f"http://0123456789abcdef0123456789abcdef@{sys.argv[1]}/42", release="shop@2",
+                traces_sample_rate=1.0, environment="staging", _experiments=eval(sys.argv[2]))
 sentry_sdk.set_user({"id": "u-7", "ip_address": "1.2.3.4"})
 sentry_sdk.set_tag("customer", "acme")
 def charge(card):

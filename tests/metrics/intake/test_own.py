@@ -8,7 +8,8 @@ from metrics.intake.own import FIELDS, parse
 
 NOW = 1795323100.0
 FULL = {
-    "id": "01234567-89ab-cdef-0123-456789abcdef", "name": "checkout.paid", "at": NOW - 5, "release": "2.4", "user": 7,
+    "id": "01234567-89ab-cdef-0123-456789abcdef", "name": "checkout.paid", "at": NOW - 5, "release": "2.4",
+    "user": 7,
     "environment": "staging", "customer": "acme", "session": "s", "feature": "checkout", "platform": "web",
     "plan": "pro", "country": "de", "ok": False, "duration_ms": 12.5, "props": {"amount": 5}, "extra": "x",
 }  # fmt: skip
@@ -27,7 +28,8 @@ def one(**fields):
 def test_every_field_is_taken():
     [event] = take([FULL]).events
     assert event == (
-        "0123456789abcdef0123456789abcdef", "use", "checkout.paid", NOW - 5, "2.4", "staging", "7", "acme", "s",
+        "0123456789abcdef0123456789abcdef", "use", "checkout.paid", NOW - 5, "2.4", "staging", "7", "acme",
+        "s",
         "checkout", "web", "pro", "DE", 1, 1, 12.5, 0, {"extra": "x", "amount": 5},
     )  # fmt: skip
 
@@ -84,8 +86,10 @@ def test_broken_json_says_where(body, content_type, where):
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [("name", 7), ("name", ""), ("name", " "), ("name", None), ("at", "yesterday"), ("at", True), ("at", []),
-     ("timestamp", {}), ("kind", "x"), ("kind", 1), ("ok", 1), ("ok", "true"), ("n", -1), ("n", 1.5), ("n", 1_000_001),
-     ("n", True), ("bad", "1"), ("duration_ms", -1), ("duration_ms", "5"), ("duration_ms", True), ("release", 2.4),
+     ("timestamp", {}), ("kind", "x"), ("kind", 1), ("ok", 1), ("ok", "true"), ("n", -1), ("n", 1.5),
+     ("n", 1_000_001),
+     ("n", True), ("bad", "1"), ("duration_ms", -1), ("duration_ms", "5"), ("duration_ms", True),
+     ("release", 2.4),
      ("user", 1.5), ("user", {}), ("customer", []), ("session", False), ("country", "ESP"), ("country", "1x"),
      ("props", []), ("traits", "x"), ("text", 5), ("id", []), ("plan", 5)],
 )  # fmt: skip

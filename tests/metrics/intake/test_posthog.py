@@ -115,14 +115,18 @@ def test_one_event_and_a_bare_list_are_taken_too():
 def test_fields_come_from_the_properties():
     made = one(
         "pay",
-        {"app_version": "2.4", "env": "staging", "$groups": {"company": "acme"}, "feature": "checkout", "plan": "pro",
+        {"app_version": "2.4", "env": "staging", "$groups": {"company": "acme"}, "feature": "checkout",
+        "plan": "pro",
          "$lib": "web", "$os": "Android", "$session_id": "s1", "$geoip_country_code": "de", "duration_ms": 12,
-         "amount": 5, "$insert_id": "x", "$screen_width": 3, "$set": {"a": 1}, "$current_url": "https://x/?token=a"},
+         "amount": 5, "$insert_id": "x", "$screen_width": 3, "$set": {"a": 1},
+         "$current_url": "https://x/?token=a"},
         timestamp="2026-11-22T04:51:17.576Z",
     )  # fmt: skip
     assert made == (
-        UUID.replace("-", ""), "use", "pay", 1795323077.576, "2.4", "staging", "u-7", "acme", "s1", "checkout", "web",
-        "pro", "DE", 1, 0, 12.0, SCRUBBED, {"os": "Android", "amount": 5, "url": "https://x/?token=[scrubbed]"},
+        UUID.replace("-", ""), "use", "pay", 1795323077.576, "2.4", "staging", "u-7", "acme", "s1",
+        "checkout", "web",
+        "pro", "DE", 1, 0, 12.0, SCRUBBED,
+        {"os": "Android", "amount": 5, "url": "https://x/?token=[scrubbed]"},
     )  # fmt: skip
 
 
@@ -146,7 +150,8 @@ def test_the_customer_is_a_group_or_a_property(properties, customer):
     ("lib", "system", "platform"),
     [("web", "iOS", "web"), ("posthog-ios", "iOS", "ios"), ("posthog-ios", "macOS", "desktop"),
      ("posthog-android", "Android", "android"), ("posthog-react-native", "Android", "android"),
-     ("posthog-python", "Linux", "server"), ("posthog-node", None, "server"), (None, "Android", "android"), (7, [], "")],
+     ("posthog-python", "Linux", "server"), ("posthog-node", None, "server"), (None, "Android", "android"),
+     (7, [], "")],
 )  # fmt: skip
 def test_the_platform_follows_library_and_system(lib, system, platform):
     assert one("a", {"$lib": lib, "$os": system}).platform == platform
@@ -155,10 +160,14 @@ def test_the_platform_follows_library_and_system(lib, system, platform):
 
 @pytest.mark.parametrize(
     ("properties", "counts"),
-    [({}, (1, 0)), ({"ok": False}, (1, 1)), ({"ok": True}, (1, 0)), ({"success": False}, (1, 1)), ({"failed": True}, (1, 1)),
-     ({"status": "Failed"}, (1, 1)), ({"status": "done"}, (1, 0)), ({"error": "timeout"}, (1, 1)), ({"error": ""}, (1, 0)),
-     ({"error": "none"}, (1, 0)), ({"error": 4}, (1, 0)), ({"n": 5, "bad": 2}, (5, 2)), ({"n": 5, "ok": False}, (5, 5)),
-     ({"n": 5, "bad": 9}, (5, 0)), ({"n": -1}, (1, 0)), ({"n": True}, (1, 0)), ({"n": 10**9, "bad": 1}, (1, 0))],
+    [({}, (1, 0)), ({"ok": False}, (1, 1)), ({"ok": True}, (1, 0)), ({"success": False}, (1, 1)),
+    ({"failed": True}, (1, 1)),
+     ({"status": "Failed"}, (1, 1)), ({"status": "done"}, (1, 0)), ({"error": "timeout"}, (1, 1)),
+     ({"error": ""}, (1, 0)),
+     ({"error": "none"}, (1, 0)), ({"error": 4}, (1, 0)), ({"n": 5, "bad": 2}, (5, 2)),
+     ({"n": 5, "ok": False}, (5, 5)),
+     ({"n": 5, "bad": 9}, (5, 0)), ({"n": -1}, (1, 0)), ({"n": True}, (1, 0)),
+     ({"n": 10**9, "bad": 1}, (1, 0))],
 )  # fmt: skip
 def test_outcomes_come_from_the_properties(properties, counts):
     made = one("a", properties)

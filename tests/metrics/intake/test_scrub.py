@@ -46,7 +46,8 @@ def test_secrets_leave_texts(raw, clean):
     ["ana@example.com", "order 4111111111111112", "Basic subscription", "Bearer authentication is required",
      "SyntaxError: Unexpected token: punc (})", "error code: 500", "task-management-system-2024-plan",
      "invalid api key", "1795322965000", "1795322965000000", "01a20198-239b-7756-a81a-190b05e35f48",
-     "http://127.0.0.1:9110/posthog.html?page=2", "token expired", "secret: none", "ring +49 170 1234567", ""],
+     "http://127.0.0.1:9110/posthog.html?page=2", "token expired", "secret: none", "ring +49 170 1234567",
+     ""],
 )  # fmt: skip
 def test_ordinary_texts_stay(raw):
     assert scrub_text(raw) == (raw, 0)
@@ -55,8 +56,10 @@ def test_ordinary_texts_stay(raw):
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "PASSWD", "user_password", "newPassword", "secret", "client-secret", "token", "accessToken", "api_key",
-     "apikey", "X-Api-Key", "Authorization", "cookie", "Set-Cookie", "csrf", "csrfmiddlewaretoken", "private_key",
+    ["password", "PASSWD", "user_password", "newPassword", "secret", "client-secret", "token",
+    "accessToken", "api_key",
+     "apikey", "X-Api-Key", "Authorization", "cookie", "Set-Cookie", "csrf", "csrfmiddlewaretoken",
+     "private_key",
      "credit_card", "creditCard", "card", "cvv", "ssn", "auth", "otp", "db.credentials"],
 )  # fmt: skip
 def test_values_of_secret_keys_go(key):
@@ -128,8 +131,10 @@ def test_a_secret_across_the_cut_is_seen():
 
 @pytest.mark.parametrize(
     "piece",
-    ["a-", "token", "password ", "1234 ", "eyJ", "eyJ.", "://", "a=:", "-----BEGIN PRIVATE KEY-----", "bearer ", "4",
-     "token:  ", "SG.", "sk-", "code=", "cookie:", '"token":"', "\\", "4111 1111 1111 1111 ", "Basic YW5hOnB3 "],
+    ["a-", "token", "password ", "1234 ", "eyJ", "eyJ.", "://", "a=:", "-----BEGIN PRIVATE KEY-----",
+    "bearer ", "4",
+     "token:  ", "SG.", "sk-", "code=", "cookie:", '"token":"', "\\", "4111 1111 1111 1111 ",
+     "Basic YW5hOnB3 "],
 )  # fmt: skip
 def test_hostile_texts_cost_milliseconds(piece):
     raw = piece * (1_000_000 // len(piece))

@@ -1,3 +1,5 @@
+import time
+
 import orjson
 import pytest
 
@@ -68,10 +70,12 @@ def test_an_error_keeps_what_helps_to_find_it():
         (
             "event",
             error(
-                release="shop@2", user={"id": 7, "email": "a@b.c", "ip_address": "1.2.3.4", "geo": {"country_code": "de"}},
+                release="shop@2",
+                user={"id": 7, "email": "a@b.c", "ip_address": "1.2.3.4", "geo": {"country_code": "de"}},
                 tags={"customer": "acme", "plan": "pro", "feature": "checkout"}, platform="python",
                 transaction="/pay", level="fatal", contexts={"os": {"name": "Linux"}},
-                request={"url": "https://x.io/pay?token=abc", "headers": {"Cookie": "sid=1"}, "data": {"card": "1"}},
+                request={"url": "https://x.io/pay?token=abc", "headers": {"Cookie": "sid=1"},
+                "data": {"card": "1"}},
             ),
         )
     )  # fmt: skip
@@ -148,7 +152,8 @@ def test_process_environments_and_locals_are_never_kept():
 
 @pytest.mark.parametrize(
     ("status", "bad"),
-    [("ok", 0), ("internal_error", 1), ("deadline_exceeded", 1), ("unavailable", 1), ("data_loss", 1), ("aborted", 1),
+    [("ok", 0), ("internal_error", 1), ("deadline_exceeded", 1), ("unavailable", 1), ("data_loss", 1),
+    ("aborted", 1),
      ("unknown_error", 1), ("unknown", 0), ("cancelled", 0), ("not_found", 0), ("invalid_argument", 0),
      ("unauthenticated", 0), ("permission_denied", 0), ("resource_exhausted", 0), (None, 0), (7, 0), ([], 0)],
 )  # fmt: skip
@@ -156,7 +161,8 @@ def test_a_transaction_is_a_use(status, bad):
     event = one(
         (
             "transaction",
-            {"type": "transaction", "transaction": "GET /users/42/?x=1", "start_timestamp": NOW - 2, "timestamp": NOW - 1.5,
+            {"type": "transaction", "transaction": "GET /users/42/?x=1", "start_timestamp": NOW - 2,
+            "timestamp": NOW - 1.5,
              "contexts": {"trace": {"status": status}}},
         )
     )  # fmt: skip
@@ -281,9 +287,16 @@ def test_lengths_are_optional():
 
 
 def test_too_many_items_are_refused():
-    with pytest.raises(Refused) as refused:
-        parse(*[("log", {})] * (ITEMS + 1))
-    assert refused.value.status == 413
+    for body in (
+        envelope(*[("log", {})] * (ITEMS + 1)),
+        b"{}" + b"\n" * 10_000_000,
+        envelope(("span", {"items": [{"is_segment": True}] * 100_000})),
+    ):
+        started = time.perf_counter()
+        with pytest.raises(Refused) as refused:
+            parse_envelope(body, "1", NOW)
+        assert (refused.value.status, refused.value.reason) == (413, "too_many_events")
+        assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Findings said in words, in the reader's language. The numbers are the stored ones; nothing is recomputed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from productops.templatetags.ui import bare_percent, milliseconds, percent, whole
+
+#: A stored trace entry, see watching.trace.
+Trace = dict[str, Any]
+
+
+def signal_name(trace: Trace) -> str:
+    if trace["kind"] == "session":
+        return _("Sessions")
+    if trace["kind"] == "error":
+        return _("Errors")
+    return str(trace["name"]).replace("_", " ").capitalize()
+
+
+def measure_name(trace: Trace) -> str:
+    """"Checkout failures", "Crash-free sessions", "Search p95"."""
+    name, measure = signal_name(trace), trace["measure"]
+    if trace["kind"] == "session" and measure == "failure_rate":
+        return _("Crash-free sessions")
+    if measure == "failure_rate":
+        return _("%(name)s failures") % {"name": name}
+    if measure == "error_rate":
+        return _("Errors per use")
+    if measure.startswith("latency"):
+        return _("%(name)s %(quantile)s") % {"name": name, "quantile": measure.rpartition("_")[2]}
+    return _("%(name)s volume") % {"name": name}
+
+
+def value(trace: Trace, number: float) -> str:
+    """A number of this measure with its unit. Crash-free turns the crash rate round."""
+    if is_turned(trace):
+        return percent(1 - number, 2)
+    if trace["measure"].endswith("_rate"):
+        return percent(number)
+    if trace["measure"].startswith("latency"):
+        return milliseconds(number)
+    return whole(number)
+
+
+def interval(trace: Trace) -> str:
+    """"11.2–14.8": the 95 % interval of the new value, without its unit."""
+    low, high = trace["low"], trace["high"]
+    if is_turned(trace):
+        return f"{bare_percent(1 - high, 2)}–{bare_percent(1 - low, 2)}"
+    if trace["measure"].endswith("_rate"):
+        return f"{bare_percent(low)}–{bare_percent(high)}"
+    return f"{whole(low)}–{whole(high)}"
+
+
+def is_turned(trace: Trace) -> bool:
+    return bool(trace["kind"] == "session" and trace["measure"] == "failure_rate")
+
+
+def change(trace: Trace) -> str:
+    """"+8.8 pts", "+22 %": how far the new value is from the old."""
+    old, new = trace["old"], trace["new"]
+    if trace["measure"].endswith("_rate"):
+        points = (old - new if is_turned(trace) else new - old) * 100
+        return _("%(points)s pts") % {"points": _signed(points, 2 if is_turned(trace) else 1)}
+    return f"{_signed((trace['ratio'] - 1) * 100, 0)}\u202f%"
+
+
+def status_name(trace: Trace) -> str:
+    if trace["status"] == "worse" and trace["transient"]:
+        return _("was worse")
+    return {
+        "worse": _("worse"),
+        "better": _("better"),
+        "same": _("as before"),
+        "not_enough": _("not enough data"),
+    }[trace["status"]]
+
+
+def title(trace: Trace, version: str) -> str:
+    """One line for a list: "Checkout failures 4.1 % → 12.9 % on plan Free"."""
+    told = _("%(measure)s %(old)s → %(new)s") % {
+        "measure": measure_name(trace),
+        "old": value(trace, trace["old"]),
+        "new": value(trace, trace["new"]),
+    }
+    return f"{told} {where(trace)}".strip()
+
+
+def where(trace: Trace) -> str:
+    dimension, _sign, name = str(trace.get("slice") or "").partition("=")
+    if not name:
+        return ""
+    if dimension == "plan":
+        return _("on plan %(name)s") % {"name": name}
+    return _("on %(name)s") % {"name": name}
+
+
+def sentence(trace: Trace, version: str) -> str:
+    """What happened, how surely, and against what."""
+    facts = {
+        "measure": measure_name(trace),
+        "old": value(trace, trace["old"]),
+        "new": value(trace, trace["new"]),
+        "interval": interval(trace),
+        "n": whole(trace["n_new"]),
+        "version": version,
+    }
+    told = _("%(measure)s: %(old)s before, %(new)s with %(version)s (95 %% CI %(interval)s, n = %(n)s).") % facts
+    place = where(trace)
+    if place:
+        told += " " + _("Nearly all of it %(place)s.") % {"place": place}
+    return f"{told} {control(trace)}"
+
+
+def control(trace: Trace) -> str:
+    if trace["method"] == "concurrent":
+        return _("Compared with the older versions in the same minutes.")
+    if trace["method"] == "before_after":
+        return _("Compared with the days before the deploy, at the same time of day.")
+    return _("Compared with the time just before the deploy, since there is little history yet.")
+
+
+def why(trace: Trace) -> str:
+    """The rule that fired, for whoever wants to check it."""
+    rule = {
+        "concurrent": _("regression, side by side"),
+        "before_after": _("regression, before and after"),
+        "short_history": _("regression, short history"),
+    }[trace["method"]]
+    return _(
+        "Rule “%(rule)s”, version %(version)s: evidence %(evidence)s against a threshold of %(threshold)s,"
+        " margin %(margin)s, %(bad)s bad of %(n)s, clustering %(deff)s."
+    ) % {
+        "rule": rule,
+        "version": trace["version"],
+        "evidence": _compact(trace["evidence"]),
+        "threshold": _compact(trace["threshold"]),
+        "margin": percent(trace["margin"], 0),
+        "bad": whole(trace["bad_new"]),
+        "n": whole(trace["n_new"]),
+        "deff": f"{trace['deff']:.1f}",
+    }
+
+
+def footnote(trace: Trace) -> str:
+    """Under a number: interval, n, what it was or what could be seen."""
+    if trace["status"] == "not_enough":
+        if trace["n_new"]:
+            return _("n %(n)s · needs about %(needed)s more") % {
+                "n": whole(trace["n_new"]),
+                "needed": whole(max(trace["needed"], 1)),
+            }
+        return _("Waiting for enough history")
+    parts = [interval(trace)]
+    if trace["n_new"]:
+        parts.append(_("n %(n)s") % {"n": whole(trace["n_new"])})
+    if trace["status"] == "same" and trace["mde"] < 10:
+        parts.append(_("sees ≥ %(mde)s") % {"mde": percent(trace["mde"], 0)})
+    else:
+        parts.append(_("was %(old)s") % {"old": value(trace, trace["old"])})
+    return " · ".join(parts)
+
+
+def _signed(number: float, digits: int) -> str:
+    sign = "+" if number > 0 else "−" if number < 0 else "±"
+    return f"{sign}{formats.number_format(abs(round(number, digits)), digits)}"
+
+
+def _compact(number: float) -> str:
+    return f"{number:.1e}".replace("e+0", " × 10^").replace("e+", " × 10^") if abs(number) >= 10_000 else f"{number:.1f}"

@@ -1,0 +1,62 @@
+"""What every page's frame needs: navigation with counts, theme, who one is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from accounts import access
+from accounts.models import Membership
+from incidents.models import Incident
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    user = getattr(request, "user", None)
+    is_known = user is not None and user.is_authenticated
+    frame: dict[str, Any] = {
+        "theme": user.theme if is_known else "auto",
+        "has_shortcuts": user.has_shortcuts if is_known else True,
+    }
+    membership: Membership | None = getattr(request, "membership", None)
+    if membership is not None:
+        frame |= _navigation(request, membership)
+    return {"shell": frame}
+
+
+def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
+    workspace = membership.workspace
+    undecided = Incident.objects.of(workspace).undecided().count()
+    slug = workspace.slug
+
+    def entry(name: str, view: str, key: str, caption: str = "", count: int = 0) -> dict[str, Any]:
+        url = reverse(view, args=[slug])
+        current = request.path.startswith(url)
+        return {"name": name, "url": url, "key": key, "caption": caption, "count": count, "is_current": current}
+
+    entries = [
+        entry(_("Triage"), "incidents:index", "t", count=undecided),
+        entry(_("Complaints"), "feedback:complaints", "c"),
+        entry(_("Customers"), "feedback:customers", "u"),
+        entry(_("Releases"), "releases:index", "r", caption=pgettext("navigation", "Release")),
+        entry(_("Data"), "metrics:data", "d", caption=_("Set up")),
+        entry(_("People"), "accounts:people", "p"),
+    ]
+    others = [
+        m.workspace
+        for m in Membership.objects.filter(user=membership.user_id)
+        .exclude(workspace=workspace)
+        .select_related("workspace")[:20]
+    ]
+    return {
+        "workspace": workspace,
+        "membership": membership,
+        "entries": entries,
+        "bottom": [entries[0], entries[1], entries[3]],
+        "others": others,
+        "can_log": access.can(membership, "complaint.log"),
+        "can_triage": access.can(membership, "incident.triage"),
+    }

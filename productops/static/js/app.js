@@ -1,0 +1,18 @@
+// One entry: each module binds itself to its data- hooks.
+import "./dialogs.js";
+import "./keys.js";
+import "./lists.js";
+import "./palette.js";
+import "./poll.js";
+import "./shell.js";
+import "./toasts.js";
+import "./forms.js";
+
+if (document.querySelector("[data-chart]")) {
+  import("./chart.js");
+}
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.target.querySelector?.("[data-chart]:not([data-drawn])")) {
+    import("./chart.js").then((chart) => chart.drawAll());
+  }
+});

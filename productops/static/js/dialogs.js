@@ -1,0 +1,41 @@
+// Links with data-dialog open their page's form in a dialog; without script they are ordinary links.
+const dialog = document.getElementById("dialog");
+let opener = null;
+
+export async function openDialog(url) {
+  opener = document.activeElement;
+  await htmx.ajax("GET", url, { target: dialog, swap: "innerHTML" });
+  if (!dialog.innerHTML.trim()) return;
+  if (!dialog.open) dialog.showModal();
+  const first = dialog.querySelector("[autofocus], textarea, input:not([type=hidden]), select, button");
+  first?.focus();
+}
+
+export function closeDialog() {
+  if (dialog.open) dialog.close();
+}
+
+dialog?.addEventListener("close", () => {
+  dialog.innerHTML = "";
+  opener?.focus?.();
+});
+dialog?.addEventListener("click", (event) => {
+  if (event.target === dialog || event.target.closest("[data-close]")) closeDialog();
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-dialog]");
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  document.getElementById("palette")?.close();
+  openDialog(link.href);
+});
+document.addEventListener("dialog:close", closeDialog);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) {
+    const form = event.target.closest?.("form");
+    if (form) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  }
+});

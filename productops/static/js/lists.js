@@ -1,0 +1,67 @@
+// Lists worked by keyboard: j k move, Enter opens; in a split view the selected row shows itself.
+const rows = () => [...document.querySelectorAll("[data-list] [data-row]")];
+const current = () => document.querySelector("[data-list] [data-row][aria-current=true]");
+let later = 0;
+let next = null;
+
+function select(row, isOpening = true) {
+  if (!row) return;
+  for (const other of rows()) other.removeAttribute("aria-current");
+  row.setAttribute("aria-current", "true");
+  row.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+  if (!isOpening || !row.hasAttribute("hx-get")) return;
+  clearTimeout(later);
+  later = setTimeout(() => htmx.trigger(row, "open"), 90);
+}
+
+function step(by) {
+  const all = rows();
+  const at = all.indexOf(current());
+  select(all[Math.min(all.length - 1, Math.max(0, at + by))] ?? all[0]);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
+  if (document.body.dataset.shortcuts === "off" && !event.key.startsWith("Arrow")) return;
+  if (event.target.closest?.("input, textarea, select, dialog[open]")) return;
+  if (!document.querySelector("[data-list]")) return;
+  if (event.key === "j" || event.key === "ArrowDown") step(1);
+  else if (event.key === "k" || event.key === "ArrowUp") step(-1);
+  else if (event.key === "Enter" && !event.target.closest("a, button") && current()) current().click();
+  else return;
+  event.preventDefault();
+});
+
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("[data-list] [data-row]");
+  if (row?.hasAttribute("hx-get")) select(row, false);
+});
+
+// Before an act that decides, remember the neighbour; after it, go there.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.requestConfig.verb !== "post") return;
+  const all = rows();
+  const at = all.indexOf(current());
+  next = (all[at + 1] ?? all[at - 1])?.dataset.row ?? null;
+});
+document.addEventListener("incidents:decided", () => {
+  const wanted = next;
+  next = null;
+  if (!wanted || !matchMedia("(min-width: 761px)").matches) return;
+  document.addEventListener(
+    "incidents:listed",
+    () => select(document.querySelector(`[data-row="${CSS.escape(wanted)}"]`)),
+    { once: true },
+  );
+});
+document.addEventListener("incidents:changed", () => {
+  const list = document.querySelector("[data-list][data-url]");
+  if (!list) return;
+  const shown = current()?.dataset.row;
+  htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML" }).then(() => {
+    const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
+    row?.setAttribute("aria-current", "true");
+    document.dispatchEvent(new CustomEvent("incidents:listed"));
+  });
+});

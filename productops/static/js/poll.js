@@ -1,0 +1,20 @@
+// Pages that change ask for their own part every few seconds, and rest while nobody looks.
+const EVERY = 5000;
+
+setInterval(async () => {
+  if (document.hidden || document.querySelector("dialog[open]")) return;
+  for (const part of document.querySelectorAll("[data-poll]")) {
+    const url = new URL(part.dataset.poll, location.href);
+    if (part.dataset.stamp) url.searchParams.set("stamp", part.dataset.stamp);
+    const answer = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!answer || answer.status !== 200) continue;
+    if (part.matches("[data-list]")) {
+      document.dispatchEvent(new CustomEvent("incidents:changed"));
+      part.dataset.stamp = answer.headers.get("X-Stamp") ?? "";
+      continue;
+    }
+    htmx.swap(part, await answer.text(), { swapStyle: "innerHTML" });
+    part.dataset.stamp = answer.headers.get("X-Stamp") ?? "";
+    if (answer.headers.get("X-Done")) part.removeAttribute("data-poll");
+  }
+}, EVERY);
