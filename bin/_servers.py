@@ -52,7 +52,7 @@ def servers(use_running: bool) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _own_redis_database(url: str) -> Iterator[str]:
-    """The database the URL names, else the last empty one of the server. Emptied afterwards, if it was empty."""
+    """The database the URL names, else the last empty one. Emptied afterwards, if it was empty."""
     named = urlsplit(url).path.strip("/")
     for number in [int(named)] if named else range(15, 0, -1):
         client = redis.Redis.from_url(url, db=number)

@@ -19,7 +19,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 MARK = os.path.join(VENV, "installed.json")
 OLDEST = (3, 11)
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-PIP = ("-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--disable-pip-version-check")
+PIP = ("-m", "pip", "install", "--quiet", "--quiet", "--no-input", "--no-deps", "--disable-pip-version-check")
 
 
 def with_new_python():

@@ -1,3 +1,60 @@
-from django.urls import URLPattern
+"""Every address. What is under /api/v1/events, /api/<id>/envelope/, /batch/ … is the door's (asgi.py)."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import include, path
+from django.views.decorators.cache import cache_control
+from drf_spectacular.views import SpectacularAPIView
+
+from accounts.access import anyone
+from accounts.urls import auth_urlpatterns
+from feedback.api import Customers
+from feedback.urls import urlpatterns as feedback_patterns
+from incidents import quicklog_views
+from incidents.api import Complaints, Incidents, OneIncident
+from metrics.api import Outcomes, Regressions, Rollups
+from productops import views
+from productops.health.api import Health
+from releases.api import Deploys, Releases
+
+handler400 = "productops.errors.bad_request"
+handler403 = "productops.errors.forbidden"
+handler404 = "productops.errors.not_found"
+handler500 = "productops.errors.server_error"
+
+# The quick log looks at incidents too, so its views live above feedback; its address does not.
+_log = [
+    path("w/<slug:slug>/log/", quicklog_views.log, name="log"),
+    path("w/<slug:slug>/log/matches/", quicklog_views.matches, name="matches"),
+    path("w/<slug:slug>/log/customers/", quicklog_views.customers, name="who"),
+]
+
+api = [
+    path("releases", Releases.as_view(), name="releases"),
+    path("releases/<path:version>/deploys", Deploys.as_view(), name="deploys"),
+    path("releases/<path:version>/health", Health.as_view(), name="health"),
+    path("rollups", Rollups.as_view(), name="rollups"),
+    path("regressions", Regressions.as_view(), name="regressions"),
+    path("incidents", Incidents.as_view(), name="incidents"),
+    path("incidents/<int:number>", OneIncident.as_view(), name="incident"),
+    path("complaints", Complaints.as_view(), name="complaints"),
+    path("customers", Customers.as_view(), name="customers"),
+    path("outcomes", Outcomes.as_view(), name="outcomes"),
+    path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),
+]
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("live", views.live, name="live"),
+    path("ready", views.ready, name="ready"),
+    path("version", views.version, name="version"),
+    path("styleguide/", views.styleguide, name="styleguide"),
+    path("w/<slug:slug>/", views.workspace, name="workspace"),
+    path("w/<slug:slug>/palette/", views.palette, name="palette"),
+    path("", include("accounts.urls")),
+    path("", include(auth_urlpatterns)),
+    # path("", include("productops.setup.urls")),
+    path("", include("incidents.urls")),
+    path("", include((_log + feedback_patterns, "feedback"))),
+    path("", include("productops.health.urls")),
+    path("", include("metrics.urls")),
+    path("api/v1/", include((api, "api"))),
+]

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Membership, User, Workspace
 from activity.models import Event, record
 from incidents import lifecycle
+from metrics import words
 from metrics.models import Regression, Signal
 from releases.models import Feature, Product, Release
 
@@ -161,6 +162,13 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"INC-{self.number}"
+
+    @property
+    def headline(self) -> str:
+        """What a person called it, else what the regression says, in the reader's language."""
+        if self.title or self.regression is None:
+            return self.title
+        return words.title(self.regression.evidence, self.regression.release.version)
 
     @property
     def legal(self) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -52,7 +51,7 @@ class Sum:
     bad_users: int = 0
     timed: int = 0
     total: float = 0.0
-    bins: Counter[int] = field(default_factory=Counter)
+    bins: dict[int, int] = field(default_factory=dict)
 
     def add(self, other: Sum) -> None:
         self.n += other.n
@@ -62,7 +61,8 @@ class Sum:
         self.bad_users += other.bad_users
         self.timed += other.timed
         self.total += other.total
-        self.bins.update(other.bins)
+        for place, count in other.bins.items():
+            self.bins[place] = self.bins.get(place, 0) + count
 
 
 @dataclass
@@ -108,7 +108,7 @@ def group(events: Iterable[Event], known: Known) -> Grouped:
             if bin_ is not None and event.value is not None:
                 row.timed += 1
                 row.total += event.value
-                row.bins[bin_] += 1
+                row.bins[bin_] = row.bins.get(bin_, 0) + 1
         if event.customer:
             _use(found, event, day, signal, release)
         if event.user:
@@ -120,7 +120,11 @@ def group(events: Iterable[Event], known: Known) -> Grouped:
 def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
     hours: dict[Key, Sum] = {}
     for key, row in minutes.items():
-        hours.setdefault(key._replace(bucket=key.bucket // 3600 * 3600), Sum()).add(row)
+        hour = Key(*key[:4], key.bucket // 3600 * 3600)
+        total = hours.get(hour)
+        if total is None:
+            total = hours[hour] = Sum()
+        total.add(row)
     return hours
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from struct import Struct
 
 import numpy as np
 
@@ -11,13 +12,12 @@ from metrics.detection.evidence import FloatArray
 from metrics.detection.histogram import BINS
 
 _PAIR = np.dtype([("bin", "<u2"), ("n", "<u4")])
+_ONE = Struct("<HI")
 
 
 def pack(bins: dict[int, int]) -> bytes:
-    pairs = np.array(sorted(bins.items()), dtype=np.int64)
-    packed = np.empty(len(pairs), _PAIR)
-    packed["bin"], packed["n"] = pairs[:, 0], np.minimum(pairs[:, 1], 2**32 - 1)
-    return packed.tobytes()
+    # Most histograms are of one minute and hold a few bins; for those numpy costs more than it saves.
+    return b"".join(_ONE.pack(place, min(count, 2**32 - 1)) for place, count in sorted(bins.items()))
 
 
 def unpack(packed: bytes | memoryview | None) -> Counter[int]:

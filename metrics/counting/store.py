@@ -23,6 +23,17 @@ _COLUMNS = (
     " plan, country, n, bad, value, flags, props"
 )
 
+_ROLLUP = (
+    "product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq, users, bad_users, timed, total, hist"
+)
+_ADD_UP = """ON CONFLICT (product_id, signal_id, environment, release_id, slice, bucket) DO UPDATE SET
+ n = r.n + excluded.n, bad = r.bad + excluded.bad, bad_sq = r.bad_sq + excluded.bad_sq,
+ users = r.users + excluded.users, bad_users = r.bad_users + excluded.bad_users,
+ timed = r.timed + excluded.timed, total = r.total + excluded.total, hist = coalesce(r.hist, excluded.hist)"""
+_STANDING = "signal_id, environment, release_id, slice, extract(epoch FROM bucket)::bigint, r.timed, r.hist"
+#: Rollup rows of one drain from which COPY is worth its temporary table.
+MANY = 1_000
+
 
 def unseen(cursor: CursorWrapper, product: int, ids: Sequence[str], today: date) -> set[str]:
     """The ids (32 hex digits) that were never counted, now marked as counted."""
@@ -86,30 +97,16 @@ def count_people(
 
 def add_rollups(cursor: CursorWrapper, table: str, product: int, sums: dict[Key, Sum]) -> None:
     """Adds to existing rows. Counts add in SQL; a histogram that was there is merged under the row's lock."""
-    ordered = sorted(sums.items())
     rows = [
         (
             product, key.signal, key.environment, key.release, key.slice, datetime.fromtimestamp(key.bucket, UTC),
             row.n, row.bad, row.bad_sq, row.users, row.bad_users, row.timed, row.total,
             sketch.pack(row.bins) if row.bins else None,
         )
-        for key, row in ordered
+        for key, row in sorted(sums.items())
     ]  # fmt: skip
-    found = execute_values(
-        cursor.cursor,
-        f"INSERT INTO {table} AS r (product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq,"
-        " users, bad_users, timed, total, hist) VALUES %s"
-        " ON CONFLICT (product_id, signal_id, environment, release_id, slice, bucket) DO UPDATE SET"
-        " n = r.n + excluded.n, bad = r.bad + excluded.bad, bad_sq = r.bad_sq + excluded.bad_sq,"
-        " users = r.users + excluded.users, bad_users = r.bad_users + excluded.bad_users,"
-        " timed = r.timed + excluded.timed, total = r.total + excluded.total, hist = coalesce(r.hist, excluded.hist)"
-        " RETURNING signal_id, environment, release_id, slice, extract(epoch FROM bucket)::bigint, timed, hist",
-        rows,
-        page_size=1000,
-        fetch=True,
-    )
     merged = []
-    for *parts, timed, hist in found:
+    for *parts, timed, hist in _upsert_many(cursor, table, rows) if len(rows) > MANY else _upsert(cursor, table, rows):
         key = Key(*parts)
         # Durations beyond ours mean that a histogram was there before, which the insert left as it was.
         if sums[key].bins and timed > sums[key].timed:
@@ -125,6 +122,42 @@ def add_rollups(cursor: CursorWrapper, table: str, product: int, sums: dict[Key,
             merged,
             page_size=1000,
         )
+
+
+def _upsert(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows as they stand afterwards: key without product, durations, histogram."""
+    found: list[tuple[Any, ...]] = execute_values(
+        cursor.cursor,
+        f"INSERT INTO {table} AS r ({_ROLLUP}) VALUES %s {_ADD_UP} RETURNING {_STANDING}",
+        rows,
+        page_size=1000,
+        fetch=True,
+    )
+    return found
+
+
+def _upsert_many(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The same by COPY, several times faster from some thousand rows on. Only rows whose durations grew come back."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    for place, row in enumerate(rows):
+        write((place, *row[:5], row[5].isoformat(), *row[6:13], "" if row[13] is None else "\\x" + row[13].hex()))
+    out.seek(0)
+    cursor.execute(
+        f"CREATE TEMP TABLE adding ON COMMIT DROP AS SELECT 0 AS place, {_ROLLUP} FROM {table} WITH NO DATA"
+    )
+    cursor.copy_expert(
+        f"COPY adding (place, {_ROLLUP}) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (environment, slice))", out
+    )
+    cursor.execute(
+        f"WITH r AS (INSERT INTO {table} AS r ({_ROLLUP}) SELECT {_ROLLUP} FROM adding ORDER BY place"
+        f" {_ADD_UP} RETURNING r.*)"
+        f" SELECT {_STANDING} FROM r JOIN adding USING (product_id, signal_id, environment, release_id, slice, bucket)"
+        " WHERE adding.hist IS NOT NULL AND r.timed > adding.timed"
+    )
+    found: list[tuple[Any, ...]] = cursor.fetchall()
+    cursor.execute("DROP TABLE adding")
+    return found
 
 
 def add_usage(

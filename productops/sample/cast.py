@@ -105,8 +105,9 @@ class Person:
     platform: str
     weight: float
     name: str
-    #: Where they stand in every rollout, 0..1; mixed anew for each release.
+    #: Decides where they stand in rollouts.
     luck: int
+    #: How often they tried the new feature.
     tries: int = 0
 
 

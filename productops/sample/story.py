@@ -18,6 +18,7 @@ from productops.sample.timeline import (
     ENVIRONMENT,
     FILTERS,
     NEW_FEATURE,
+    REHEARSAL,
     SEARCH,
     STAGING,
     Version,
@@ -26,8 +27,8 @@ from productops.sample.timeline import (
     running,
 )
 
-#: Visits in the whole story at scale 1; a visit makes about 2.3 facts.
-VISITS = 104_000
+#: Visits in the whole story at scale 1; a visit makes about two facts.
+VISITS = 116_000
 FAILURE_RATE, BROKEN_RATE, CRASH_RATE = 0.04, 0.30, 0.006
 #: Chance that a visit by somebody who has the new feature tries it, and that they ever do so again.
 TRY_RATE, AGAIN_RATE = 0.013, 0.06
@@ -129,11 +130,11 @@ class Narrator:
         visits = told.visits.setdefault((minute, release, person.platform), [0, 0])
         visits[0] += 1
         visits[1] += self._decks.draw(CRASH_RATE, "crash", release)
-        if rng.random() < 0.62:
+        if rng.random() < 0.5:
             told.facts.append(self.search(person, begin, release))
         if release >= NEW_FEATURE and self._tries(person):
-            told.facts += self._confusion(person, begin + 20, release)
-        for _times in range(rng.choices((0, 1, 2, 3), (12, 34, 34, 20))[0]):
+            told.facts.extend(self._confusion(person, begin + 20, release))
+        for _times in range(rng.choices((0, 1, 2, 3), (12, 46, 32, 10))[0]):
             # Most of a visit lies within a minute, as at a till.
             told.facts.append(self.checkout(person, min(begin + rng.uniform(0, 40), told.until - 0.1), release))
 
@@ -176,8 +177,6 @@ class Narrator:
 
     def _rehearse(self, told: Hour, start: datetime, end: datetime, released: list[Version]) -> None:
         """A trickle in staging, where the next release runs some hours early."""
-        from productops.sample.timeline import REHEARSAL
-
         tester = next(people[0] for people in self._people.values() if people)
         versions = [v.version for v in released if v.began - REHEARSAL <= start]
         for _visit in range(self.rng.randint(1, 4) if versions else 0):

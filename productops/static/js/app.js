@@ -7,6 +7,7 @@ import "./poll.js";
 import "./shell.js";
 import "./toasts.js";
 import "./forms.js";
+import "./zone.js";
 
 if (document.querySelector("[data-chart]")) {
   import("./chart.js");

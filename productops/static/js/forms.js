@@ -31,3 +31,38 @@ document.addEventListener("keydown", (event) => {
     else field.form.requestSubmit();
   }
 });
+
+// A chosen match sends the complaint as "the same problem"; a chosen customer fills the field.
+document.addEventListener("click", (event) => {
+  const same = event.target.closest("[data-same]");
+  if (same) {
+    const form = same.closest("form");
+    form.elements.same.value = same.dataset.same;
+    form.requestSubmit();
+  }
+  const who = event.target.closest("[data-who-pick]");
+  if (who) {
+    const form = who.closest("form");
+    form.elements.customer.value = who.dataset.whoPick;
+    form.elements.who.value = who.dataset.name;
+    document.getElementById("whos").replaceChildren();
+    form.elements.text.focus();
+  }
+});
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-who]")) event.target.form.elements.customer.value = "";
+});
+document.addEventListener("keydown", (event) => {
+  if (!event.target.matches?.("[data-who]")) return;
+  const options = [...document.querySelectorAll("#whos [role=option]")];
+  const at = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    for (const option of options) option.setAttribute("aria-selected", "false");
+    options[Math.max(0, Math.min(options.length - 1, at + (event.key === "ArrowDown" ? 1 : -1)))]?.setAttribute("aria-selected", "true");
+  } else if (event.key === "Enter" && !event.metaKey && !event.ctrlKey) {
+    event.preventDefault();
+    if (options.length) (options[at] ?? options[0]).click();
+    else event.target.form.requestSubmit();
+  }
+});

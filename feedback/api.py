@@ -1,0 +1,69 @@
+"""Customers over the API: upsert by your own id."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from feedback.models import Customer
+from productops.lib.api import Pages
+from releases.api import workspace_of
+
+
+class CleanCharField(serializers.CharField):
+    """DRF refuses NUL already; lone surrogates cannot be stored either."""
+
+    def to_internal_value(self, data: object) -> str:
+        text: str = super().to_internal_value(data)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise serializers.ValidationError("This text has characters that cannot be stored.") from None
+        return text
+
+
+class CustomerSerializer(serializers.ModelSerializer[Customer]):
+    external_id = CleanCharField(max_length=120)
+    name = CleanCharField(max_length=120, required=False)
+    domain = CleanCharField(max_length=120, required=False, allow_blank=True)
+    plan = CleanCharField(max_length=40, required=False, allow_blank=True)
+
+    class Meta:
+        model = Customer
+        fields = ["id", "external_id", "name", "domain", "plan", "revenue", "currency", "language", "created_at"]
+        read_only_fields = ["id", "created_at"]
+        validators: list[object] = []
+
+
+class Customers(APIView):
+    acts = {"GET": "workspace.view", "POST": "customer.edit"}
+
+    @extend_schema(
+        operation_id="customers_list",
+        parameters=[OpenApiParameter("q", str, description="name, domain, id or e-mail")],
+        responses=CustomerSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        typed = request.query_params.get("q", "").replace("\x00", "")[:120]
+        found = Customer.objects.of(workspace_of(request)).matching(typed).order_by("name", "id")
+        pages = Pages()
+        page = pages.paginate_queryset(found, request, view=self)
+        return pages.get_paginated_response(CustomerSerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="customers_upsert",
+        request=CustomerSerializer,
+        responses={201: CustomerSerializer, 200: OpenApiResponse(CustomerSerializer, "It existed; now changed.")},
+    )
+    def post(self, request: Request) -> Response:
+        given = CustomerSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        fields = dict(given.validated_data)
+        external_id = fields.pop("external_id")
+        customer, is_new = Customer.objects.upsert(
+            workspace_of(request), external_id, request.user, is_edited=True, **fields
+        )
+        return Response(CustomerSerializer(customer).data, status=201 if is_new else 200)

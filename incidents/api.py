@@ -1,0 +1,315 @@
+"""Incidents and complaints over the API: the same verbs as in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.shortcuts import get_object_or_404
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from activity.models import Event
+from feedback.api import CleanCharField
+from feedback.models import Complaint, Customer
+from incidents import lifecycle, quicklog
+from incidents.lifecycle import IllegalMove
+from incidents.models import Incident, Severity, Status
+from incidents.models.incident import Stale
+from productops.lib.api import Conflict, Pages
+from releases.api import product_of, workspace_of
+from releases.models import Feature, Release
+
+_MORE = ("assignee", "product", "release", "fix_release", "feature", "original", "workspace", "signal",
+         "regression__release", "regression__signal")  # fmt: skip
+
+
+class IncidentSerializer(serializers.ModelSerializer[Incident]):
+    title = serializers.CharField(source="headline", read_only=True)
+    assignee = serializers.EmailField(source="assignee.email", default=None, read_only=True)
+    product = serializers.CharField(source="product.slug", default=None, read_only=True)
+    release = serializers.CharField(source="release.version", default=None, read_only=True)
+    fix_release = serializers.CharField(source="fix_release.version", default=None, read_only=True)
+    feature = serializers.CharField(source="feature.name", default=None, read_only=True)
+    signal = serializers.CharField(source="signal.name", default=None, read_only=True)
+    duplicate_of = serializers.IntegerField(source="original.number", default=None, read_only=True)
+    legal = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Incident
+        fields = [
+            "number", "title", "kind", "status", "severity", "is_severity_forced", "assignee", "product", "release",
+            "environment", "feature", "signal", "fix_release", "duplicate_of", "snoozed_until", "opened_at",
+            "impact_started_at", "acknowledged_at", "mitigated_at", "resolved_at", "verified_at", "pain", "impact",
+            "version", "legal",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    """What to change. `status` moves along the transition table; an illegal move is answered with 409."""
+
+    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    severity = serializers.ChoiceField(choices=Severity.choices, required=False)
+    assignee = serializers.EmailField(required=False, allow_null=True, help_text="a member's e-mail, or null")
+    reason = CleanCharField(max_length=500, required=False, help_text="for declined, reopening, severity")
+    fix_release = CleanCharField(
+        max_length=120, required=False, allow_null=True, help_text="for resolved: a version, or null for no code change"
+    )
+    duplicate_of = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    snoozed_until = serializers.DateTimeField(required=False)
+    version = serializers.IntegerField(
+        required=False, min_value=0, help_text="the version you read; a newer one is answered with 409"
+    )
+
+
+class ComplaintSerializer(serializers.ModelSerializer[Complaint]):
+    text = CleanCharField(max_length=10_000)
+    customer = CleanCharField(
+        source="customer.external_id", required=False, allow_null=True, default=None, help_text="its external id"
+    )
+    product = serializers.CharField(source="product.slug", required=False, allow_null=True, default=None)
+    feature = serializers.CharField(source="feature.name", required=False, allow_null=True, default=None)
+    release = serializers.CharField(source="release.version", required=False, allow_null=True, default=None)
+    incident = serializers.IntegerField(
+        source="report.incident.number", required=False, allow_null=True, default=None, min_value=1, max_value=2**31 - 1
+    )
+    source_id = CleanCharField(
+        max_length=120, required=False, allow_null=True, help_text="your id; the same one again changes nothing"
+    )
+
+    class Meta:
+        model = Complaint
+        fields = [
+            "id", "text", "kind", "is_churn_risk", "customer", "product", "feature", "release", "incident",
+            "contact_name", "contact_email", "source", "source_id", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["id", "source", "created_at"]
+        validators: list[object] = []
+
+
+class Incidents(APIView):
+    acts = {"GET": "workspace.view"}
+
+    @extend_schema(
+        operation_id="incidents_list",
+        parameters=[
+            OpenApiParameter("status", str, description="one or more, comma-separated; `open` for all open ones"),
+            OpenApiParameter("severity", str),
+            OpenApiParameter("release", str),
+            OpenApiParameter("assignee", str, description="e-mail, `me` or `none`"),
+        ],
+        responses=IncidentSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        found = Incident.objects.of(workspace_of(request)).filter(_chosen(request))
+        pages = Pages()
+        page = pages.paginate_queryset(found.select_related(*_MORE).by_pain(), request, view=self)
+        return pages.get_paginated_response(IncidentSerializer(page, many=True).data)
+
+
+class OneIncident(APIView):
+    acts = {"GET": "workspace.view", "PATCH": "incident.triage"}
+
+    @extend_schema(operation_id="incidents_get", responses=IncidentSerializer)
+    def get(self, request: Request, number: int) -> Response:
+        return Response(IncidentSerializer(_find(request, number)).data)
+
+    @extend_schema(
+        operation_id="incidents_change",
+        request=ChangeSerializer,
+        responses={200: IncidentSerializer, 409: OpenApiResponse(description="Illegal move, or changed meanwhile.")},
+    )
+    def patch(self, request: Request, number: int) -> Response:
+        incident = _find(request, number)
+        given = ChangeSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        unknown = set(request.data) - set(given.fields)
+        if unknown:
+            raise ValidationError({name: ["This cannot be changed."] for name in sorted(unknown)})
+        change(incident, request.user, dict(given.validated_data))
+        return Response(IncidentSerializer(_find(request, number)).data)
+
+
+class Complaints(APIView):
+    acts = {"GET": "workspace.view", "POST": "complaint.log"}
+
+    @extend_schema(
+        operation_id="complaints_list",
+        parameters=[
+            OpenApiParameter("customer", str, description="external id"),
+            OpenApiParameter("release", str),
+            OpenApiParameter("kind", str),
+            OpenApiParameter("since", str, description="ISO 8601"),
+        ],
+        responses=ComplaintSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        params = {k: v.replace("\x00", "") for k, v in request.query_params.items()}
+        found = Complaint.objects.of(workspace_of(request))
+        if params.get("customer"):
+            found = found.filter(customer__external_id=params["customer"])
+        if params.get("release"):
+            found = found.filter(release__version=params["release"])
+        if params.get("kind"):
+            found = found.filter(kind=params["kind"])
+        if params.get("since"):
+            found = found.filter(created_at__gte=_moment(params["since"]))
+        pages = Pages()
+        rows = found.select_related("customer", "product", "feature", "release", "report__incident").newest_first()
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(ComplaintSerializer(page, many=True).data)
+
+    @extend_schema(operation_id="complaints_log", request=ComplaintSerializer, responses={201: ComplaintSerializer})
+    def post(self, request: Request) -> Response:
+        given = ComplaintSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        complaint = _log(request, dict(given.validated_data))
+        return Response(ComplaintSerializer(complaint).data, status=201)
+
+
+def change(incident: Incident, by: User, given: dict[str, Any]) -> None:
+    """Runs the verbs that bring the incident to what is asked; all or none."""
+    try:
+        with transaction.atomic():
+            expected = given.get("version")
+            for do in _verbs(incident, by, given):
+                do(expected)
+                expected = None  # the first verb checked it; each verb makes a newer one
+    except IllegalMove as refused:
+        raise Conflict(str(refused), legal=refused.legal) from None
+    except Stale as refused:
+        raise Conflict(str(refused), current=IncidentSerializer(refused.incident).data) from None
+
+
+def _verbs(incident: Incident, by: User, given: dict[str, Any]) -> list[Callable[[int | None], Event]]:
+    verbs: list[Callable[[int | None], Event]] = []
+    if "assignee" in given:
+        assignee = _member(incident, given["assignee"])
+        verbs.append(lambda expected: incident.assign(by, assignee, expected))
+    if "severity" in given:
+        verbs.append(lambda expected: incident.set_severity(by, given["severity"], given.get("reason", ""), expected))
+    if "status" in given and given["status"] != incident.status:
+        verbs.append(_move(incident, by, lifecycle.verb_to(incident.status, given["status"]), given))
+    return verbs
+
+
+def _move(incident: Incident, by: User, verb: str, given: dict[str, Any]) -> Callable[[int | None], Event]:
+    reason = given.get("reason", "")
+    if verb == "decline":
+        return lambda expected: incident.decline(by, reason, expected)
+    if verb == "reopen":
+        return lambda expected: incident.reopen(by, reason, expected)
+    if verb == "resolve":
+        release = _fix(incident, given.get("fix_release"))
+        return lambda expected: incident.resolve(by, release, expected)
+    if verb == "duplicate":
+        number = given.get("duplicate_of")
+        original = Incident.objects.filter(workspace=incident.workspace_id, number=number or 0).first()
+        if original is None:
+            raise ValidationError({"duplicate_of": ["Name an incident of this workspace."]})
+        return lambda expected: incident.duplicate(by, original, expected)
+    if verb == "snooze":
+        if "snoozed_until" not in given:
+            raise ValidationError({"snoozed_until": ["Say until when."]})
+        return lambda expected: incident.snooze(by, given["snoozed_until"], expected)
+    if verb in {"verify", "wake"}:
+        return lambda _expected: getattr(incident, verb)(by)  # type: ignore[no-any-return]
+    return lambda expected: getattr(incident, verb)(by, expected=expected)  # type: ignore[no-any-return]
+
+
+def _fix(incident: Incident, version: str | None) -> Release | None:
+    if version is None:
+        return None
+    found = Release.objects.filter(product__workspace=incident.workspace_id, version=version)
+    if incident.product_id:
+        found = found.filter(product=incident.product_id)
+    release = found.select_related("product").first()
+    if release is None:
+        raise ValidationError({"fix_release": ["This release does not exist here."]})
+    return release
+
+
+def _member(incident: Incident, email: str | None) -> User | None:
+    if email is None:
+        return None
+    user = User.objects.filter(email=email.lower(), memberships__workspace=incident.workspace_id).first()
+    if user is None:
+        raise ValidationError({"assignee": ["This person is not in the workspace."]})
+    return user
+
+
+def _find(request: Request, number: int) -> Incident:
+    return get_object_or_404(
+        Incident.objects.of(workspace_of(request)).select_related(*_MORE), number=number
+    )
+
+
+def _chosen(request: Request) -> Q:
+    params = {k: v.replace("\x00", "") for k, v in request.query_params.items()}
+    chosen = Q()
+    if params.get("status"):
+        asked = params["status"].split(",")
+        wanted = [s for name in asked for s in (lifecycle.OPEN if name == "open" else [name])]
+        if not set(wanted) <= set(Status.values):
+            raise ValidationError({"status": ["Unknown status."]})
+        chosen &= Q(status__in=wanted)
+    if params.get("severity"):
+        chosen &= Q(severity__in=params["severity"].split(","))
+    if params.get("release"):
+        chosen &= Q(release__version=params["release"])
+    if params.get("assignee") == "none":
+        chosen &= Q(assignee=None)
+    elif params.get("assignee"):
+        email = request.user.email if params["assignee"] == "me" else params["assignee"].lower()
+        chosen &= Q(assignee__email=email)
+    return chosen
+
+
+def _log(request: Request, data: dict[str, Any]) -> Complaint:
+    workspace = workspace_of(request)
+    external_id = (data.pop("customer", None) or {}).get("external_id")
+    version = (data.pop("release", None) or {}).get("version")
+    feature = (data.pop("feature", None) or {}).get("name")
+    product = (data.pop("product", None) or {}).get("slug")
+    number = ((data.pop("report", None) or {}).get("incident") or {}).get("number")
+    fields: dict[str, Any] = {**data, "source": "api"}
+    customer = None
+    if external_id:
+        customer, _new = Customer.objects.get_or_create(
+            workspace=workspace, external_id=external_id, defaults={"name": external_id}
+        )
+    if product:
+        fields["product"] = product_of(request, product)
+    if version:
+        fields["release"] = Release.objects.of(workspace).filter(version=version).in_order().first()
+        if fields["release"] is None:
+            raise ValidationError({"release": ["This release does not exist here."]})
+    if feature:
+        fields["feature"] = Feature.objects.filter(product__workspace=workspace, name=feature).first()
+        if fields["feature"] is None:
+            raise ValidationError({"feature": ["This feature does not exist here."]})
+    join = None
+    if number:
+        join = Incident.objects.of(workspace).filter(number=number).first()
+        if join is None:
+            raise ValidationError({"incident": ["This incident does not exist here."]})
+    return quicklog.log(workspace, fields.pop("text"), request.user, customer, join, **fields)
+
+
+def _moment(given: str) -> Any:
+    try:
+        found = parse_datetime(given.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ValidationError({"since": ["Use ISO 8601 with a zone, e.g. 2026-11-22T10:00:00Z."]})
+    return found

@@ -1,0 +1,114 @@
+"""What an act needs to be told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User, Workspace
+from incidents.models import Incident, IncidentKind, Severity
+from releases.models import Release
+
+SNOOZES = {
+    "3h": (_("3 hours"), timedelta(hours=3)),
+    "1d": (_("Tomorrow"), timedelta(days=1)),
+    "3d": (_("3 days"), timedelta(days=3)),
+    "7d": (_("A week"), timedelta(days=7)),
+}
+
+
+class ActForm(forms.Form):
+    """`version` is the incident as the person saw it."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
+        self.incident = incident
+        kwargs.setdefault("initial", {}).setdefault("version", incident.version)
+        super().__init__(*args, **kwargs)
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.incident.workspace
+
+
+class ReasonForm(ActForm):
+    reason = forms.CharField(
+        label=_("Why?"), max_length=500, widget=forms.Textarea(attrs={"rows": 2, "autofocus": True})
+    )
+
+
+class SnoozeForm(ActForm):
+    until = forms.ChoiceField(
+        label=_("Until"), choices=[(key, name) for key, (name, _d) in SNOOZES.items()], initial="1d"
+    )
+
+    def moment(self) -> datetime:
+        return timezone.now() + SNOOZES[self.cleaned_data["until"]][1]
+
+
+class DuplicateForm(ActForm):
+    original = forms.ModelChoiceField(label=_("Of which incident?"), queryset=Incident.objects.none())
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = Incident.objects.of(self.workspace).filter(original=None).exclude(pk=self.incident.pk)
+        field = self.fields["original"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = others.select_related("regression__release", "regression__signal").by_pain()[:200]
+        field.label_from_instance = lambda incident: f"INC-{incident.number} · {incident.headline}"  # type: ignore[method-assign]
+
+    def clean_original(self) -> Incident:
+        return self.cleaned_data["original"]  # type: ignore[no-any-return]
+
+
+class AssignForm(ActForm):
+    assignee = forms.ModelChoiceField(
+        label=_("To whom?"), queryset=User.objects.none(), required=False, empty_label=_("Nobody")
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        members = User.objects.filter(memberships__workspace=self.workspace, is_active=True)
+        field = self.fields["assignee"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = members.order_by("name", "email")
+        self.initial.setdefault("assignee", self.incident.assignee_id)
+
+
+class SeverityForm(ActForm):
+    severity = forms.ChoiceField(
+        label=_("Severity"), choices=[c for c in Severity.choices if c[0] != "unset"], widget=forms.RadioSelect
+    )
+    reason = forms.CharField(label=_("Why? (optional)"), max_length=500, required=False)
+
+
+class ResolveForm(ActForm):
+    release = forms.ModelChoiceField(
+        label=_("Which release carries the fix?"),
+        queryset=Release.objects.none(),
+        required=False,
+        empty_label=_("No code change"),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["release"]
+        assert isinstance(field, forms.ModelChoiceField)
+        releases = Release.objects.of(self.workspace)
+        if self.incident.product_id:
+            releases = releases.filter(product=self.incident.product_id)
+        field.queryset = releases.in_order()
+
+
+class CommentForm(forms.Form):
+    text = forms.CharField(label=_("Comment"), max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class ReportForm(forms.Form):
+    title = forms.CharField(label=_("What is wrong?"), max_length=200)
+    kind = forms.ChoiceField(label=_("Kind"), choices=IncidentKind.choices, initial=IncidentKind.BUG)

@@ -1,0 +1,146 @@
+"""The quick log joins complaint and incident: what is known is found while typing, Enter joins it.
+
+It lives here because it looks at both; its pages stand under the complaints' addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User, Workspace
+from feedback import similar
+from feedback.models import Complaint, Customer
+from incidents import ledger
+from incidents.models import Incident
+from metrics.models import CustomerDay
+from releases.models import Feature, Product, Release
+
+#: What PostgreSQL hands over for ranking.
+CANDIDATES = 60
+#: Typing shorter texts asks nothing.
+LEAST = 4
+
+
+@dataclass(frozen=True)
+class Match:
+    """Something known that means the same. `value` is what the form sends back: "incident:12"."""
+
+    value: str
+    title: str
+    note: str
+    score: float
+    shared: tuple[str, ...]
+
+
+def matches(workspace: Workspace, text: str, limit: int = 5) -> list[Match]:
+    """The top matches over incidents and complaints. Three queries, whatever the size of the workspace."""
+    if len(text.strip()) < LEAST:
+        return []
+    found = [*_complaints(workspace, text), *_incidents(workspace, text)]
+    ranked = similar.rank(text, found, limit=4 * limit)
+    best: dict[str, Match] = {}
+    for match in ranked:
+        told = _told(match)
+        if told.value not in best or best[told.value].score < told.score:
+            best[told.value] = told
+    return sorted(best.values(), key=lambda m: -m.score)[:limit]
+
+
+def log(
+    workspace: Workspace,
+    text: str,
+    by: User,
+    customer: Customer | None = None,
+    join: Incident | None = None,
+    same_as: Complaint | None = None,
+    **fields: Any,
+) -> Complaint:
+    """Logs a complaint, fills in what the customer's own events know, and joins it when asked."""
+    product = fields.pop("product", None) or _product(workspace, customer)
+    release = fields.pop("release", None) or (last_release(product, customer) if product and customer else None)
+    report = getattr(same_as, "report", None)
+    target = join or (report.incident if report else None)
+    feature = fields.pop("feature", None) or (target.feature if target else same_as.feature if same_as else None)
+    with transaction.atomic():
+        complaint = Complaint.objects.log(
+            workspace, text, by, customer, product=product, release=release, feature=feature, **fields
+        )
+        if target:
+            ledger.report_same(target, complaint, by)
+    return complaint
+
+
+def last_release(product: Product, customer: Customer) -> Release | None:
+    """The newest release this customer's events named."""
+    row = (
+        CustomerDay.objects.filter(product_id=product.pk, customer=customer.external_id)
+        .exclude(release_id=0)
+        .order_by("-last_at")
+        .values_list("release_id", flat=True)
+        .first()
+    )
+    return Release.objects.filter(pk=row).first() if row else None
+
+
+def features(workspace: Workspace) -> Any:
+    return Feature.objects.filter(product__workspace=workspace)
+
+
+def _product(workspace: Workspace, customer: Customer | None) -> Product | None:
+    products = list(Product.objects.filter(workspace=workspace)[:20])
+    if len(products) == 1 or customer is None:
+        return products[0] if len(products) == 1 else None
+    used = (
+        CustomerDay.objects.filter(product_id__in=[p.pk for p in products], customer=customer.external_id)
+        .order_by("-last_at")
+        .values_list("product_id", flat=True)
+        .first()
+    )
+    return next((p for p in products if p.pk == used), None)
+
+
+def _complaints(workspace: Workspace, text: str) -> list[tuple[Any, str]]:
+    wanted = similar.key(text)
+    if not wanted:
+        return []
+    rows = (
+        Complaint.objects.of(workspace)
+        .filter(grams__overlap=wanted)
+        .exclude(kind=Complaint.Kind.PRAISE)
+        .select_related("customer", "report__incident")
+        .newest_first()[: 4 * CANDIDATES]
+    )
+    near = sorted(rows, key=lambda c: -len(set(c.grams) & set(wanted)))[:CANDIDATES]
+    return [(c, c.text) for c in near]
+
+
+def _incidents(workspace: Workspace, text: str) -> list[tuple[Any, str]]:
+    rows = (
+        Incident.objects.of(workspace)
+        .open()
+        .select_related("feature", "signal", "release", "regression__release", "regression__signal")
+        .by_pain()[:CANDIDATES]
+    )
+    return [(i, f"{i.headline} {i.feature or ''} {_failing(i)}") for i in rows]
+
+
+def _failing(incident: Incident) -> str:
+    """Words people use for what a regression means, in the three languages."""
+    measure = incident.regression.measure if incident.regression else ""
+    return "error" if measure.endswith("_rate") else "slow" if measure.startswith("latency") else ""
+
+
+def _told(match: similar.Match) -> Match:
+    item = match.item
+    report = getattr(item, "report", None) if isinstance(item, Complaint) else None
+    incident = item if isinstance(item, Incident) else report.incident if report else None
+    if incident is not None:
+        note = _("known incident · %(status)s") % {"status": str(incident.get_status_display()).lower()}
+        title = f"INC-{incident.number} · {incident.headline}"
+        return Match(f"incident:{incident.number}", title, note, match.score + 4, match.shared)
+    note = _("said by %(customer)s") % {"customer": item.customer or "–"}
+    return Match(f"complaint:{item.pk}", item.text[:120], note, match.score, match.shared)

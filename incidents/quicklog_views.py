@@ -1,0 +1,109 @@
+"""The quick log's pages: the form, the matches while typing, the customers while typing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import MemberRequest, allow
+from feedback.models import Complaint, Customer
+from incidents import quicklog
+from incidents.models import Incident
+from productops.lib import pages
+
+
+class LogForm(forms.Form):
+    text = forms.CharField(label=gettext_lazy("What did they say?"), max_length=10_000, widget=forms.Textarea)
+    customer = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    feature = forms.ModelChoiceField(
+        label=gettext_lazy("Feature"), queryset=None, required=False, empty_label=gettext_lazy("Not said")
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"), choices=Complaint.Kind.choices, initial=Complaint.Kind.BUG, widget=forms.RadioSelect
+    )
+    is_churn_risk = forms.BooleanField(label=gettext_lazy("May leave"), required=False)
+    same = forms.RegexField(r"^(incident|complaint):\d{1,12}$", required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, request: MemberRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+        field = self.fields["feature"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = quicklog.features(request.workspace)
+
+    def clean_customer(self) -> Customer | None:
+        pk = self.cleaned_data["customer"]
+        if pk is None:
+            return None
+        found = Customer.objects.of(self.request.workspace).filter(pk=pk).first()
+        if found is None:
+            raise forms.ValidationError(_("This customer does not exist here."))
+        return found
+
+    def same_as(self) -> dict[str, Any]:
+        """What the chosen match stands for, inside this workspace."""
+        kind, _sign, number = self.cleaned_data["same"].partition(":")
+        if kind == "incident":
+            return {"join": get_object_or_404(Incident.objects.of(self.request.workspace), number=int(number))}
+        if kind == "complaint":
+            return {"same_as": get_object_or_404(Complaint.objects.of(self.request.workspace), pk=int(number))}
+        return {}
+
+
+@require_http_methods(["GET", "POST"])
+@allow("complaint.log")
+def log(request: MemberRequest) -> HttpResponse:
+    form = LogForm(request.POST or None, request=request)
+    if not form.is_valid():
+        template = "feedback/_log.html" if pages.is_htmx(request) else "feedback/log.html"
+        return render(request, template, {"form": form, "customer": _customer(request)})
+    given = form.cleaned_data
+    complaint = quicklog.log(
+        request.workspace,
+        given["text"],
+        request.membership.user,
+        given["customer"],
+        kind=given["kind"],
+        is_churn_risk=given["is_churn_risk"],
+        feature=given["feature"],
+        **form.same_as(),
+    )
+    return _done(request, complaint)
+
+
+def _done(request: MemberRequest, complaint: Complaint) -> HttpResponse:
+    report = getattr(complaint, "report", None)
+    if not pages.is_htmx(request):
+        return redirect(reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk]))
+    said = _("Logged and added to INC-%(n)s") % {"n": report.incident.number} if report else _("Logged")
+    return pages.tell(HttpResponse(status=204), said, **{"dialog:close": {}, "incidents:changed": {}})
+
+
+def _customer(request: MemberRequest) -> Customer | None:
+    given = request.POST.get("customer") or request.GET.get("customer") or ""
+    if not given.isdecimal() or len(given) > 15:
+        return None
+    return Customer.objects.of(request.workspace).filter(pk=int(given)).first()
+
+
+@require_GET
+@allow("complaint.log")
+def matches(request: MemberRequest) -> HttpResponse:
+    text = request.GET.get("text", "")[:2000].replace("\x00", "")
+    found = quicklog.matches(request.workspace, text)
+    return render(request, "feedback/_matches.html", {"matches": found, "asked": len(text.strip()) >= quicklog.LEAST})
+
+
+@require_GET
+@allow("complaint.log")
+def customers(request: MemberRequest) -> HttpResponse:
+    typed = request.GET.get("who", "")[:120].replace("\x00", "")
+    found = Customer.objects.of(request.workspace).matching(typed).order_by("-revenue")[:6] if typed.strip() else []
+    return render(request, "feedback/_who.html", {"customers": found, "typed": typed.strip()})

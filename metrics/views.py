@@ -1,0 +1,110 @@
+"""The Data page: what arrived and what became of it, the keys, and what was set aside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import access
+from accounts.access import MemberRequest, allow
+from accounts.adapter import client_ip
+from activity.models import record
+from metrics import ledger
+from metrics.intake.door import client_mark
+from metrics.models import Inbox, IngestKey, Quarantine
+from releases.models import Product
+
+_DAY = timedelta(days=1)
+_WINDOWS = {
+    "24h": (_DAY, gettext_lazy("24 hours")),
+    "7d": (timedelta(days=7), gettext_lazy("7 days")),
+}
+
+
+@require_safe
+@allow("data.view")
+def data(request: MemberRequest) -> HttpResponse:
+    products = list(Product.objects.filter(workspace=request.workspace).order_by("name", "pk"))
+    can_edit = access.can(request.membership, "product.edit")
+    context: dict[str, Any] = {"products": products, "product": None, "can_edit": can_edit}
+    if products:
+        context |= _of(request, _chosen(products, request.GET.get("product", "")))
+    return render(request, "metrics/data.html", context)
+
+
+def _chosen(products: list[Product], slug: str) -> Product:
+    found = next((product for product in products if slug in {"", product.slug}), None)
+    if found is None:
+        raise Http404
+    return found
+
+
+def _of(request: MemberRequest, product: Product) -> dict[str, Any]:
+    now = timezone.now()
+    name = request.GET.get("window", "")
+    window = name if name in _WINDOWS else "24h"
+    totals = ledger.totals(product, now - _WINDOWS[window][0])
+    since, signals = ledger.signals(product, now)
+    refusals = ledger.refusals(product, client_mark(client_ip(request)), now - _DAY)
+    waiting = ledger.waiting(product)
+    return {
+        "product": product,
+        "window": window,
+        "windows": [(key, label) for key, (_span, label) in _WINDOWS.items()],
+        "totals": totals,
+        "waiting": waiting,
+        "refusals": refusals,
+        "quarantine": ledger.quarantined(product),
+        "key": IngestKey.current(product),
+        "signals": signals,
+        "signals_since": since,
+        "is_empty": not (totals.received or signals or waiting or ledger.has_arrived(product)),
+    }
+
+
+@require_POST
+@allow("product.edit")
+def rotate(request: MemberRequest, pk: int) -> HttpResponse:
+    with transaction.atomic():
+        found = IngestKey.objects.select_for_update(of=("self",)).select_related("product__workspace")
+        key = get_object_or_404(found, pk=pk, product__workspace=request.workspace)
+        if key.revoked_at is None:  # a second click changes nothing
+            key.rotate()
+            record(request.workspace, "key.rotated", key.product, request.membership.user)
+    messages.success(request, _("New key. The old one is refused within seconds."))
+    return _back(request, key.product)
+
+
+@require_POST
+@allow("product.edit")
+def replay(request: MemberRequest, pk: int) -> HttpResponse:
+    """Back into the inbox, to be counted again. The batch id keeps a second replay from counting twice."""
+    with transaction.atomic():
+        found = Quarantine.objects.select_for_update(of=("self",)).select_related("product")
+        aside = get_object_or_404(found, pk=pk, product__workspace=request.workspace)
+        fields = ("product_id", "protocol", "events", "body", "received_at")
+        Inbox.objects.get_or_create(
+            batch_id=aside.batch_id, defaults={name: getattr(aside, name) for name in fields}
+        )
+        by = request.membership.user
+        record(request.workspace, "quarantine.replayed", aside.product, by, events=aside.events)
+        aside.delete()
+    told = ngettext("%(n)s event is counted again.", "%(n)s events are counted again.", aside.events)
+    messages.success(request, told % {"n": aside.events})
+    return _back(request, aside.product)
+
+
+def _back(request: MemberRequest, product: Product) -> HttpResponse:
+    page = reverse("metrics:data", args=[request.workspace.slug])
+    return redirect(f"{page}?{urlencode({'product': product.slug})}")

@@ -1,0 +1,180 @@
+"""What a release's health page shows, read from stored verdicts, rollups, incidents and complaints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from feedback.models import Complaint
+from incidents.models import Incident
+from metrics import charts, words
+from metrics.models import Verdict
+from releases.models import Release
+
+_ORDER = {"worse": 0, "better": 2, "same": 1, "not_enough": 3}
+
+
+@dataclass(frozen=True)
+class Tile:
+    trace: words.Trace
+    name: str
+    value: str
+    status: str
+    pill: str
+    footnote: str
+    spark: Sequence[float | None]
+    mark: int | None
+
+    @property
+    def is_bad(self) -> bool:
+        return self.trace["status"] == "worse"
+
+
+@dataclass(frozen=True)
+class Health:
+    release: Release
+    environment: str
+    environments: list[str]
+    verdict: Verdict | None
+    tiles: list[Tile]
+    incidents: list[Incident]
+    complaints: list[Complaint]
+    complaint_count: int
+    previous: Release | None
+    deploys: list[Any]
+
+    @property
+    def headline(self) -> str:
+        return headline(self.release, self.verdict)
+
+    @property
+    def summary(self) -> str:
+        return summary(self.verdict)
+
+
+def load(release: Release, environment: str | None, now: datetime) -> Health:
+    deploys = list(release.deploys.order_by("at"))
+    environments = sorted({d.environment for d in deploys}, key=lambda name: (name != "production", name))
+    chosen = environment if environment in environments else (environments[0] if environments else "production")
+    verdict = Verdict.objects.filter(release=release, environment=chosen).first()
+    complaints = Complaint.objects.filter(release=release)
+    return Health(
+        release=release,
+        environment=chosen,
+        environments=environments,
+        verdict=verdict,
+        tiles=_tiles(release, chosen, verdict, now),
+        incidents=list(
+            Incident.objects.filter(release=release)
+            .select_related("regression__release", "regression__signal", "assignee")
+            .by_pain()[:20]
+        ),
+        complaints=list(complaints.select_related("customer", "feature").newest_first()[:8]),
+        complaint_count=complaints.count(),
+        previous=release.previous(),
+        deploys=deploys,
+    )
+
+
+def headline(release: Release, verdict: Verdict | None) -> str:
+    """The verdict as one sentence."""
+    if verdict is None:
+        return _("%(version)s has not been judged yet") % {"version": release.version}
+    worse = [t for t in verdict.trace if t["status"] == "worse"]
+    if verdict.verdict == "regressed" and worse:
+        first = max(worse, key=lambda t: t["ratio"])
+        told = _("%(version)s made %(what)s worse") % {
+            "version": release.version,
+            "what": words.signal_name(first).lower(),
+        }
+        return f"{told} {words.where(first)}".strip()
+    if verdict.verdict == "healthy":
+        return _("%(version)s is healthy") % {"version": release.version}
+    if verdict.verdict == "watch":
+        return _("Keep an eye on %(version)s") % {"version": release.version}
+    return _("Not enough data to judge %(version)s") % {"version": release.version}
+
+
+def summary(verdict: Verdict | None) -> str:
+    """"1 of 24 measures is worse, 21 as before, 2 not enough data."""
+    if verdict is None:
+        return _("The hub looks at every release from its first deploy on. Send events that name it.")
+    counts, total = verdict.reasons, len(verdict.trace)
+    if not total:
+        return _("No event of this release has arrived yet.")
+    parts = []
+    worse, same = counts.get("worse", 0), counts.get("same", 0)
+    if worse:
+        parts.append(
+            ngettext("%(n)s of %(total)s measures is worse", "%(n)s of %(total)s measures are worse", worse)
+            % {"n": worse, "total": total}
+        )
+    if same:
+        parts.append(ngettext("%(n)s as before", "%(n)s as before", same) % {"n": same})
+    if counts.get("better"):
+        parts.append(_("%(n)s better") % {"n": counts["better"]})
+    if counts.get("not_enough"):
+        parts.append(_("%(n)s without enough data") % {"n": counts["not_enough"]})
+    told = ", ".join(parts)
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def _tiles(release: Release, environment: str, verdict: Verdict | None, now: datetime) -> list[Tile]:
+    if verdict is None:
+        return []
+    at = charts.window(release, environment, now)
+    lines = charts.sparks(release, environment, at, verdict.trace)
+    hours = max(3600, at.step)
+    mark = int((at.began - at.since).total_seconds() // hours)
+    traces = sorted(verdict.trace, key=lambda t: (_ORDER[t["status"]], -t["n_new"]))
+    return [_tile(trace, lines.get((trace["signal"], trace["measure"]), []), mark) for trace in traces]
+
+
+def _tile(trace: words.Trace, line: Sequence[float | None], mark: int) -> Tile:
+    pills = {"worse": "bad", "better": "good", "same": "", "not_enough": ""}
+    is_known = trace["status"] != "not_enough"
+    turned = [None if v is None else 1 - v for v in line] if words.is_turned(trace) else line
+    return Tile(
+        trace=trace,
+        name=words.measure_name(trace),
+        value=words.value(trace, trace["new"]) if is_known or trace["new"] else "–",
+        status=words.change(trace) if trace["status"] in {"worse", "better"} else words.status_name(trace),
+        pill="warn" if trace["transient"] and trace["status"] == "worse" else pills[trace["status"]],
+        footnote=words.footnote(trace),
+        spark=turned,
+        mark=mark if 0 < mark < len(line) else None,
+    )
+
+
+def releases(workspace: Any, product: Any) -> list[dict[str, Any]]:
+    """The list of releases with verdict, incidents and complaints. Constant queries."""
+    rows = list(
+        Release.objects.of(workspace)
+        .filter(**({"product": product} if product else {}))
+        .select_related("product")
+        .in_order()[:200]
+    )
+    ids = [row.pk for row in rows]
+    verdicts: dict[int, Verdict] = {}
+    for verdict in Verdict.objects.filter(release__in=ids).defer("trace").order_by("-environment"):
+        if verdict.environment == "production" or verdict.release_id not in verdicts:
+            verdicts[verdict.release_id] = verdict
+    open_incidents = dict(
+        Incident.objects.open().filter(release__in=ids).values_list("release").annotate(Count("pk"))
+    )
+    complaints = dict(Complaint.objects.filter(release__in=ids).values_list("release").annotate(Count("pk")))
+    return [
+        {
+            "release": row,
+            "verdict": verdicts.get(row.pk),
+            "incidents": open_incidents.get(row.pk, 0),
+            "complaints": complaints.get(row.pk, 0),
+        }
+        for row in rows
+    ]

@@ -1,0 +1,215 @@
+"""Releases and their health. Reads across apps; the verbs are the release's own."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import MemberRequest, allow, can
+from metrics import charts, words
+from metrics.models import Signal
+from productops.health import page
+from productops.lib import pages
+from releases.models import Deploy, Product, Release
+
+MEASURES = ("failure_rate", "error_rate", "latency_p95", "latency_p50", "volume")
+
+
+class ReleaseForm(forms.Form):
+    product = forms.ModelChoiceField(label=gettext_lazy("Product"), queryset=Product.objects.none())
+    version = forms.CharField(
+        label=gettext_lazy("Version"),
+        max_length=120,
+        validators=[RegexValidator(r"^[^\s\x00/][^\x00]*$", gettext_lazy("Use a version such as 2.4.1."))],
+    )
+
+    def __init__(self, *args: Any, products: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["product"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = products
+        field.initial = products.first()
+
+
+class DeployForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Deploy
+        fields = ["environment", "percentage"]
+
+
+def _find(request: MemberRequest, pk: int) -> Release:
+    return get_object_or_404(Release.objects.of(request.workspace).select_related("product__workspace"), pk=pk)
+
+
+@require_GET
+@allow("workspace.view")
+def index(request: MemberRequest) -> HttpResponse:
+    products = list(request.workspace.products.order_by("name"))
+    chosen = next((p for p in products if p.slug == request.GET.get("product")), None)
+    rows = page.releases(request.workspace, chosen)
+    context = {"rows": rows, "products": products, "product": chosen, "can_edit": can(request.membership, "release.edit")}
+    return render(request, "releases/index.html", context)
+
+
+@require_GET
+@allow("workspace.view")
+def health(request: MemberRequest, pk: int) -> HttpResponse:
+    release = _find(request, pk)
+    found = page.load(release, request.GET.get("environment"), timezone.now())
+    stamp = f"{found.verdict.looked_at.timestamp():.0f}" if found.verdict else ""
+    if stamp and (same := pages.unchanged(request, stamp)) is not None:
+        return same
+    context = {"health": found, "release": release, "stamp": stamp, "can_edit": can(request.membership, "release.edit")}
+    response = render(request, "releases/_health.html" if pages.is_htmx(request) else "releases/health.html", context)
+    response["X-Stamp"] = stamp
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@allow("release.edit")
+def create(request: MemberRequest) -> HttpResponse:
+    form = ReleaseForm(request.POST or None, products=request.workspace.products.order_by("name"))
+    if not form.is_valid():
+        return _ask(request, form, _("New release"), reverse("releases:create", args=[request.workspace.slug]))
+    given = form.cleaned_data
+    release, _is_new = Release.objects.create_version(
+        given["product"], given["version"], "browser", request.membership.user
+    )
+    return _go(request, release)
+
+
+@require_http_methods(["GET", "POST"])
+@allow("release.edit")
+def deploy(request: MemberRequest, pk: int) -> HttpResponse:
+    release = _find(request, pk)
+    form = DeployForm(request.POST or None)
+    address = reverse("releases:deploy", args=[request.workspace.slug, pk])
+    if not form.is_valid():
+        return _ask(request, form, _("Tell of a deploy"), address)
+    given = form.cleaned_data
+    try:
+        release.deploy(
+            given["environment"], given["percentage"], by=request.membership.user, source="browser"
+        )
+    except ValidationError as error:
+        form.add_error(None, error)
+        return _ask(request, form, _("Tell of a deploy"), address)
+    return _go(request, release)
+
+
+@require_GET
+@allow("workspace.view")
+def signal(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
+    """The chart with its numbers as a table."""
+    release, found, environment = _chosen(request, pk, signal, measure)
+    at = charts.window(release, environment, timezone.now())
+    rows = charts.points(release, environment, found, measure, at)
+    trace = {"kind": found.kind, "name": found.name, "measure": measure}
+    context = {
+        "release": release,
+        "signal": found,
+        "measure": measure,
+        "environment": environment,
+        "name": words.measure_name(trace),
+        "trace": trace,
+        "rows": [row for row in reversed(rows) if row.old_n or row.new_n],
+    }
+    return render(request, "releases/signal.html", context)
+
+
+@require_GET
+@allow("workspace.view")
+def signal_csv(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
+    release, found, environment = _chosen(request, pk, signal, measure)
+    at = charts.window(release, environment, timezone.now())
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in f"{release.version}-{found.name}-{measure}")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    write = csv.writer(response).writerow
+    write(("at", "old", "old_low", "old_high", "old_n", "new", "new_low", "new_high", "new_n"))
+    for p in charts.points(release, environment, found, measure, at):
+        write((p.at.isoformat(), p.old, p.old_low, p.old_high, p.old_n, p.new, p.new_low, p.new_high, p.new_n))
+    return response
+
+
+@require_GET
+@allow("workspace.view")
+def signal_data(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
+    release, found, environment = _chosen(request, pk, signal, measure)
+    at = charts.window(release, environment, timezone.now())
+    rows = charts.points(release, environment, found, measure, at)
+    trace = {"kind": found.kind, "name": found.name, "measure": measure}
+    return JsonResponse(
+        {
+            "unit": "ms" if measure.startswith("latency") else "count" if measure == "volume" else "share",
+            "turned": words.is_turned(trace),
+            "times": [int(p.at.timestamp()) for p in rows],
+            "old": [p.old for p in rows],
+            "low": [p.old_low for p in rows],
+            "high": [p.old_high for p in rows],
+            "new": [p.new for p in rows],
+            "old_n": [p.old_n for p in rows],
+            "new_n": [p.new_n for p in rows],
+            "names": {"old": _("older versions"), "new": release.version, "band": _("95 % of older versions")},
+            "marks": [
+                {"at": int(m.at.timestamp()), "name": m.version, "percentage": m.percentage, "is_this": m.is_this}
+                for m in charts.marks(release, environment, at)
+            ],
+        }
+    )
+
+
+@require_GET
+@allow("workspace.view")
+def adoption_data(request: MemberRequest, pk: int) -> HttpResponse:
+    release = _find(request, pk)
+    environment = request.GET.get("environment", "production")
+    at = charts.window(release, environment, timezone.now())
+    rows = charts.adoption(release, environment, at)
+    return JsonResponse(
+        {
+            "unit": "share",
+            "turned": False,
+            "times": [int(moment.timestamp()) for moment, _share, _n in rows],
+            "new": [share for _moment, share, _n in rows],
+            "new_n": [n for _moment, _share, n in rows],
+            "names": {"new": release.version},
+            "marks": [
+                {"at": int(m.at.timestamp()), "name": m.version, "percentage": m.percentage, "is_this": m.is_this}
+                for m in charts.marks(release, environment, at)
+            ],
+        }
+    )
+
+
+def _chosen(request: MemberRequest, pk: int, signal: int, measure: str) -> tuple[Release, Signal, str]:
+    release = _find(request, pk)
+    if measure not in MEASURES:
+        raise Http404
+    found = get_object_or_404(Signal, pk=signal, product=release.product_id)
+    return release, found, request.GET.get("environment", "production").replace("\x00", "")[:40]
+
+
+def _ask(request: MemberRequest, form: Any, title: str, action: str) -> HttpResponse:
+    template = "releases/_ask.html" if pages.is_htmx(request) else "releases/ask.html"
+    return render(request, template, {"form": form, "title": title, "action": action})
+
+
+def _go(request: MemberRequest, release: Release) -> HttpResponse:
+    address = reverse("releases:health", args=[request.workspace.slug, release.pk])
+    if pages.is_htmx(request):
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = address
+        return response
+    return redirect(address)

@@ -1,0 +1,120 @@
+"""The incidents people worked on during the story, and what they did. Data only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from productops.sample.timeline import CHECKOUT, FILTERS, SEARCH
+
+
+class Step(NamedTuple):
+    """One act: days before the end, who, the verb, and what it needs (a person, a version, a text, days)."""
+
+    days: float
+    who: str
+    verb: str
+    what: str = ""
+
+
+class Case(NamedTuple):
+    story: str
+    title: str
+    kind: str
+    feature: str
+    release: str
+    days: float
+    who: str
+    steps: tuple[Step, ...] = ()
+
+
+CASES = (
+    Case(
+        "payment", "Bizum and Pix payments time out", "bug", CHECKOUT, "2.1.0", 26.25, "bob",
+        (
+            Step(26.2, "alice", "accept"),
+            Step(26.2, "alice", "assign", "carol"),
+            Step(26.1, "carol", "start"),
+            Step(25.6, "carol", "comment",
+                 "Both providers confirm by webhook, and ours answers after their limit of **5 s**. "
+                 "Until the fix: *Sales → Pending → Check payment* closes the sale by hand."),
+            Step(21.8, "carol", "resolve", "2.1.1"),
+        ),
+    ),
+    Case(
+        "paycopy", "Pix cobrado, pedido cancelado", "bug", CHECKOUT, "2.1.0", 25.15, "bob",
+        (
+            Step(24.9, "carol", "comment", "Same cause as the time-outs: the confirmation arrives too late."),
+            Step(24.9, "carol", "duplicate", "payment"),
+        ),
+    ),
+    Case(
+        "accents", "Search finds nothing when accents differ", "bug", SEARCH, "2.1.0", 24.0, "bob",
+        (
+            Step(23.9, "carol", "accept"),
+            Step(22.5, "carol", "start"),
+            Step(17.2, "carol", "resolve", "2.2.0"),
+            Step(15.9, "alice", "comment", "Three customers wrote to say that it works. Closing."),
+            Step(15.9, "alice", "close"),
+        ),
+    ),
+    Case(
+        "vat", "Prices in the cart come without VAT", "bug", CHECKOUT, "", 20.9, "bob",
+        (
+            Step(20.7, "carol", "decline",
+                 "Works as intended: Settings → Prices → Show prices with tax. Added to the answers for support."),
+        ),
+    ),
+    Case(
+        "cart", "Changing the language empties the cart", "bug", CHECKOUT, "2.2.0", 19.7, "bob",
+        (
+            Step(19.6, "alice", "accept"),
+            Step(19.6, "alice", "set_severity", "high"),
+            Step(19.5, "alice", "assign", "carol"),
+            Step(18.4, "carol", "start"),
+            Step(13.5, "carol", "comment", "The cart was kept per language. It moves to the session in 2.3.1."),
+            Step(6.9, "carol", "resolve", "2.3.1"),
+        ),
+    ),
+    Case(
+        "pdf", "Las facturas se imprimen en blanco en Safari", "bug", "", "", 17.3, "bob",
+        (
+            Step(17.0, "carol", "comment", "Waiting for the next version of the PDF library; Chrome works meanwhile."),
+            Step(5.0, "carol", "snooze", "5"),
+        ),
+    ),
+    Case(
+        "double", "Double tap on Pay makes two orders", "bug", CHECKOUT, "2.2.0", 14.5, "bob",
+        (
+            Step(14.4, "alice", "accept"),
+            Step(14.4, "alice", "assign", "carol"),
+            Step(14.2, "carol", "start"),
+            Step(12.9, "carol", "mitigate"),
+            Step(12.9, "carol", "comment",
+                 "The server now refuses a second order with the same cart for 10 s. The button itself still has to "
+                 "be locked in the apps; an order dated within the same minute can be cancelled free of charge."),
+        ),
+    ),
+    Case(
+        "slow", "Search is slow on Android with large catalogues", "bug", SEARCH, "2.3.0", 11.8, "bob",
+        (
+            Step(11.5, "carol", "accept"),
+            Step(11.5, "carol", "assign", "alice"),
+            Step(9.8, "alice", "start"),
+            Step(4.1, "alice", "comment",
+                 "Reproduced with 6,000 products on a low-end tablet: the list is built whole before it is shown."),
+        ),
+    ),
+    Case(
+        "filters", "People save a filter and never find it again", "not_understood", FILTERS, "2.3.0", 10.7, "carol",
+        (
+            Step(10.6, "carol", "accept"),
+            Step(8.7, "carol", "comment",
+                 "No errors at all in these sessions. After saving, most press the button again, open the help, or "
+                 "leave. Idea: say where it went, and put saved filters above the list."),
+        ),
+    ),
+    Case("mail", "Order confirmations arrive hours late", "bug", "", "", 2.9, "bob"),
+)  # fmt: skip
+
+#: Complaints about the planted regression that somebody has already joined to its incident.
+JOINED_SO_FAR = 4

@@ -1,0 +1,88 @@
+"""What a developer pastes: real address, real key. Code is the same in every language of the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from metrics.models import IngestKey
+from releases.models import Product
+
+#: In the order of the tabs.
+TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "curl": "curl"}
+#: Where the API takes a deploy.
+DEPLOYS = "/api/v1/deploys/"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    id: str
+    title: str
+    code: str
+
+
+def snippets(tab: str, key: IngestKey) -> list[Snippet]:
+    if tab == "posthog":
+        return _posthog(key)
+    return _curl(key) if tab == "curl" else _sentry(key)
+
+
+def _sentry(key: IngestKey) -> list[Snippet]:
+    python = f"""import sentry_sdk
+
+sentry_sdk.init(
+    dsn="{key.dsn}",
+    release="1.0.0",
+    environment="production",
+    traces_sample_rate=1.0,
+)"""
+    javascript = f"""import * as Sentry from "@sentry/browser";
+
+Sentry.init({{
+  dsn: "{key.dsn}",
+  release: "1.0.0",
+  environment: "production",
+  tracesSampleRate: 1.0,
+}});"""
+    return [
+        Snippet("dsn", "DSN", key.dsn),
+        Snippet("python", "Python", python),
+        Snippet("javascript", "JavaScript", javascript),
+    ]
+
+
+def _posthog(key: IngestKey) -> list[Snippet]:
+    javascript = f"""import posthog from "posthog-js";
+
+posthog.init("{key.key}", {{
+  api_host: "{settings.BASE_URL}",
+  disable_session_recording: true,
+}});
+posthog.register({{ release: "1.0.0" }});"""
+    python = f"""from posthog import Posthog
+
+posthog = Posthog("{key.key}", host="{settings.BASE_URL}")
+posthog.capture("checkout", distinct_id="user-1", properties={{"release": "1.0.0"}})"""
+    return [Snippet("javascript", "JavaScript", javascript), Snippet("python", "Python", python)]
+
+
+def _curl(key: IngestKey) -> list[Snippet]:
+    event = '{"name": "checkout", "ok": true, "duration_ms": 240, "user": "user-1", "release": "1.0.0"}'
+    code = f"""curl {settings.BASE_URL}/api/v1/events \\
+  -H "Authorization: Bearer {key.key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{event}'"""
+    return [Snippet("curl", _("One event"), code)]
+
+
+def deploy(product: Product) -> Snippet:
+    body = (
+        f'{{"product": "{product.slug}", "version": "1.0.0", "environment": "production", "percentage": 100}}'
+    )
+    code = f"""curl {settings.BASE_URL}{DEPLOYS} \\
+  -H "Authorization: Bearer $PRODUCTOPS_TOKEN" \\
+  -H "Content-Type: application/json" \\
+  -d '{body}'"""
+    return Snippet("deploy", _("One line for CI"), code)
