@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     UserModelForm = forms.ModelForm[User]
     TokenModelForm = forms.ModelForm[ApiToken]
     InvitationModelForm = forms.ModelForm[Invitation]
+    MembershipChoice = forms.ModelChoiceField[Membership]
 else:
+    MembershipChoice = forms.ModelChoiceField
     UserModelForm = TokenModelForm = InvitationModelForm = forms.ModelForm
 
 LENGTH = _("At least 10 characters.")
-_AREAS = frozenset("Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split())
+_OCEANS = {"Arctic", "Atlantic", "Indian", "Pacific"}
+_AREAS = _OCEANS | {"Africa", "America", "Antarctica", "Asia", "Australia", "Europe"}
 
 
 def zones(current: str = "UTC") -> list[Any]:
@@ -77,7 +80,8 @@ class CurrentPassword(forms.Form):
     prefix_of_ids = ""  # several forms stand on one page
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id=f"{self.prefix_of_ids}_%s", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.auto_id = f"{self.prefix_of_ids}_%s"
         self.user = user
 
     def clean_current(self) -> str:
@@ -98,9 +102,14 @@ class PasswordForm(CurrentPassword):
         return given
 
 
+class WorkspaceField(MembershipChoice):
+    def label_from_instance(self, obj: Membership) -> str:
+        return obj.workspace.name
+
+
 class TokenForm(CurrentPassword):
     prefix_of_ids = "token"
-    workspace = forms.ModelChoiceField(Membership.objects.none(), label=_("Workspace"), empty_label=None)
+    workspace = WorkspaceField(Membership.objects.none(), label=_("Workspace"), empty_label=None)
     name = forms.CharField(label=_("What for"), max_length=60, widget=text("off"))
     current = secret(_("Your password"), "current-password")
 
@@ -109,7 +118,6 @@ class TokenForm(CurrentPassword):
         field = self.fields["workspace"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = user.memberships.select_related("workspace").order_by("workspace__name")
-        field.label_from_instance = lambda membership: membership.workspace.name  # type: ignore[method-assign]
 
 
 class InviteForm(InvitationModelForm):
@@ -151,7 +159,6 @@ class NewPerson(forms.Form):
     name = forms.CharField(label=_("Your name"), max_length=80, widget=text("name"))
     password = secret(_("Password"), "new-password", help_text=LENGTH)
     zone = forms.CharField(required=False, widget=forms.HiddenInput(attrs={"data-zone": ""}))
-    email = ""
 
     def clean_zone(self) -> str:
         given = str(self.cleaned_data["zone"])
@@ -160,7 +167,9 @@ class NewPerson(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
         if given.get("password"):
-            person = User(email=given.get("email", self.email), name=given.get("name", ""))
+            person = User(
+                email=given.get("email") or self.initial.get("email", ""), name=given.get("name", "")
+            )
             try:
                 validate_password(given["password"], person)
             except ValidationError as error:
@@ -173,6 +182,14 @@ class SignInForm(LoginForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         tidy(self, {"login": _("E-mail"), "password": _("Password")})
         self.fields["login"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
+
+    def clean(self) -> Any:
+        try:
+            return super().clean()
+        except ValidationError as error:
+            if error.code != "email_password_mismatch":
+                raise
+            raise ValidationError(_("E-mail or password is wrong."), code=error.code) from None
 
 
 class ResetForm(ResetPasswordForm):  # type: ignore[misc]

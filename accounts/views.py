@@ -352,9 +352,8 @@ def _locked(request: MemberRequest, pk: int) -> Membership:
 
 
 def _sent_lately(workspace: Workspace) -> int:
-    return Invitation.objects.filter(
-        workspace=workspace, created_at__gt=timezone.now() - timedelta(hours=1)
-    ).count()
+    hour_ago = timezone.now() - timedelta(hours=1)
+    return workspace.invitations.filter(created_at__gt=hour_ago).count()
 
 
 # Joining.
@@ -387,8 +386,7 @@ def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
 
 def _begin(request: HttpRequest, found: Invitation) -> HttpResponse:
     """Makes the account, joins, and signs in: all or nothing."""
-    form = NewPerson(request.POST or None)
-    form.email = found.email
+    form = NewPerson(request.POST or None, initial={"email": found.email})
     if not form.is_valid():
         return _invitation(request, found, status=400 if form.is_bound else 200, form=form)
     given = form.cleaned_data

@@ -104,4 +104,5 @@ def _score(wanted: list[str], theirs: list[str]) -> float:
     together = fuzz.token_set_ratio(one, other)
     # token_set_ratio is 100 as soon as one text is inside the other; one shared word must not be enough.
     shared = len(set(wanted) & set(theirs))
-    return float(0.6 * together + 0.4 * 100 * min(1.0, shared / min(3, max(len(set(wanted)), 1))))
+    score = 0.6 * together + 0.4 * 100 * min(1.0, shared / min(3, len(set(wanted))))
+    return float(score * 0.6 if shared < 2 <= len(set(wanted)) - 1 else score)

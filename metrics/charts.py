@@ -19,6 +19,8 @@ POINTS = 160
 STEPS = (60, 300, 900, 3600, 10_800, 21_600, 86_400)
 #: A rate of fewer events than this is not drawn: it would only be noise.
 LEAST = 5
+#: Events per bucket for which finer buckets are given up.
+ENOUGH = 60
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,7 @@ def window(release: Release, environment: str, now: datetime) -> Window:
 
 
 def points(release: Release, environment: str, signal: Signal, measure: str, at: Window) -> list[Point]:
-    frame = series.load(
-        release.product_id,
-        environment,
-        at.since,
-        at.until,
-        at.step,
-        table=at.table,
-        signals=[signal.pk] if measure != "error_rate" else None,
-        is_sliced=False,
-        has_hists=measure.startswith("latency"),
-    )
+    frame = _frame(release, environment, signal, measure, at)
     new, older = {release.pk}, _older(release, frame, signal.pk)
     pair = [_values(frame, signal.pk, ids, measure) for ids in (older, new)]
     return [
@@ -88,7 +80,30 @@ def points(release: Release, environment: str, signal: Signal, measure: str, at:
     ]
 
 
-def sparks(release: Release, environment: str, at: Window, traces: list[dict[str, object]]) -> dict[tuple[int, str], list[float | None]]:
+def _frame(release: Release, environment: str, signal: Signal, measure: str, at: Window) -> series.Frame:
+    """In buckets that hold enough to draw: a line of single events tells nothing."""
+    wider = [step for step in STEPS if step >= at.step and step * 6 <= (at.until - at.since).total_seconds()]
+    for step in wider or [at.step]:
+        frame = series.load(
+            release.product_id,
+            environment,
+            at.since,
+            at.until,
+            step,
+            table=series.HOUR if step >= 3600 else series.MINUTE,
+            signals=[signal.pk] if measure != "error_rate" else None,
+            is_sliced=False,
+            has_hists=measure.startswith("latency"),
+        )
+        busy = frame.sum(signal.pk, None).n
+        if measure == "volume" or (busy.size and busy.sum() / busy.size >= ENOUGH):
+            break
+    return frame
+
+
+def sparks(
+    release: Release, environment: str, at: Window, traces: list[dict[str, object]]
+) -> dict[tuple[int, str], list[float | None]]:
     """Small lines for many measures at once, from one read: all releases before, this one after the deploy."""
     step = max(3600, at.step)
     frame = series.load(

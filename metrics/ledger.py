@@ -124,11 +124,11 @@ def refusals(product: Product, mark: str, since: datetime) -> list[Refused]:
     mine = Q(product_id=product.pk) | Q(product_id=0, client=mark)
     found = (
         Refusal.objects.filter(mine, at__gte=since)
-        .values("protocol", "status", "reason", "detail")
+        .values_list("protocol", "status", "reason", "detail")
         .annotate(n=Count("pk"), last_at=Max("at"))
         .order_by("-last_at")[:_SHOWN]
     )
-    return [Refused(**{**row, "protocol": _PROTOCOLS.get(row["protocol"], row["protocol"])}) for row in found]
+    return [Refused(_PROTOCOLS.get(protocol, protocol), *rest) for protocol, *rest in found]
 
 
 def waiting(product: Product) -> int:

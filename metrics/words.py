@@ -149,13 +149,10 @@ def why(trace: Trace) -> str:
 def footnote(trace: Trace) -> str:
     """Under a number: interval, n, what it was or what could be seen."""
     if trace["status"] == "not_enough":
-        if trace["n_new"]:
-            return _("n %(n)s · needs about %(needed)s more") % {
-                "n": whole(trace["n_new"]),
-                "needed": whole(max(trace["needed"], 1)),
-            }
-        return _("Waiting for enough history")
+        return _missing(trace)
     parts = [interval(trace)]
+    if trace["measure"] == "volume":
+        parts.append(_("per 5 min"))
     if trace["n_new"]:
         parts.append(_("n %(n)s") % {"n": whole(trace["n_new"])})
     if trace["status"] == "same" and trace["mde"] < 10:
@@ -163,6 +160,18 @@ def footnote(trace: Trace) -> str:
     else:
         parts.append(_("was %(old)s") % {"old": value(trace, trace["old"])})
     return " · ".join(parts)
+
+
+def _missing(trace: Trace) -> str:
+    """What is needed before it can be judged."""
+    needed = trace["needed"]
+    if needed < 0:
+        return _("too few events to ever tell a doubling")
+    if trace["method"] == "before_after" and needed > 0:
+        return _("about %(minutes)s min more") % {"minutes": whole(needed * 5)}
+    if trace["n_new"] and needed > 1:
+        return _("n %(n)s · needs about %(needed)s more") % {"n": whole(trace["n_new"]), "needed": whole(needed)}
+    return _("n %(n)s · waiting for more") % {"n": whole(trace["n_new"])}
 
 
 def _signed(number: float, digits: int) -> str:

@@ -19,6 +19,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     is_known = user is not None and user.is_authenticated
     frame: dict[str, Any] = {
         "theme": user.theme if is_known else "auto",
+        "zone": user.zone if is_known else "UTC",
         "has_shortcuts": user.has_shortcuts if is_known else True,
     }
     membership: Membership | None = getattr(request, "membership", None)

@@ -29,7 +29,7 @@ from productops.run_options import (
     parse,
     runner_of,
 )
-from productops.run_ready import is_ready
+from productops.run_ready import obstacle
 
 LOCK_WAIT = 60.0  # seconds for a killed run's databases to go down
 STEP_LIMIT = 900.0  # seconds for a migration or the sample
@@ -117,11 +117,10 @@ class Run:
         self.supervisor.start(self._program("worker", [*work.split(), "-l", "warning"]))
         self.supervisor.start(self._program("beat", [*beat, "-l", "warning", "--pidfile="]))
         deadline = time.monotonic() + READY_LIMIT
-        while not is_ready(self.address, self.env["BASE_URL"]):
+        while said := obstacle(self.address, self.env["BASE_URL"]):
             if time.monotonic() > deadline:
-                raise GaveUp(
-                    f"/ready did not answer 200 in {READY_LIMIT:.0f} s. Lines of web:\n{web.last_lines()}"
-                )
+                lines = f"Lines of web:\n{web.last_lines()}"
+                raise GaveUp(f"/ready did not answer 200 in {READY_LIMIT:.0f} s but: {said}. {lines}")
             self.supervisor.tick()
             pause(0.05)
 

@@ -12,20 +12,22 @@ import sys
 from urllib.parse import urlsplit
 
 
-def is_ready(address: str, base_url: str, seconds: float = 5.0) -> bool:
-    """Whether `/ready` at `address` (host:port) answers 200 to a request for `base_url`."""
+def obstacle(address: str, base_url: str, seconds: float = 5.0) -> str:
+    """What `/ready` at `address` (host:port) says to a request for `base_url`; empty when it says 200."""
     base = urlsplit(base_url)
     connection = http.client.HTTPConnection(address, timeout=seconds)
     headers = {"Host": base.netloc, "X-Forwarded-Proto": base.scheme, "User-Agent": "productops-ready"}
     try:
         connection.request("GET", "/ready", headers=headers)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        answer = connection.getresponse()
+        said = answer.read(200).decode(errors="replace").splitlines()
+        return "" if answer.status == 200 else " ".join([str(answer.status), *said[:1]])
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
     finally:
         connection.close()
 
 
 if __name__ == "__main__":
     to = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8000"
-    sys.exit(0 if is_ready(to, os.environ.get("BASE_URL", f"http://{to}")) else 1)
+    sys.exit(obstacle(to, os.environ.get("BASE_URL", f"http://{to}")) or 0)

@@ -219,6 +219,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("es", _("Spanish")), ("pt-br", _("Portuguese (Brazil)"))]
 LOCALE_PATHS = [ROOT / "locale"]
 USE_I18N = True
+FORMAT_MODULE_PATH = ["productops.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 
@@ -235,7 +236,6 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = not _is_collected
-WHITENOISE_ADD_HEADERS_FUNCTION = "productops.lib.headers.static_headers"
 
 EMAIL_BACKEND = env.text(
     "EMAIL_BACKEND",

@@ -17,6 +17,8 @@ from metrics import charts, words
 from metrics.models import Verdict
 from releases.models import Release
 
+#: What people look for first.
+_WEIGHT = {"failure_rate": 0, "error_rate": 1, "latency_p95": 2}
 _ORDER = {"worse": 0, "better": 2, "same": 1, "not_enough": 3}
 
 
@@ -30,6 +32,12 @@ class Tile:
     footnote: str
     spark: Sequence[float | None]
     mark: int | None
+
+    @property
+    def is_faint(self) -> bool:
+        """Nothing can be said, or a trickle stayed a trickle."""
+        is_trickle = self.trace["measure"] == "volume" and self.trace["old"] < 3
+        return self.trace["status"] == "not_enough" or (is_trickle and self.trace["status"] == "same")
 
     @property
     def is_bad(self) -> bool:
@@ -48,6 +56,14 @@ class Health:
     complaint_count: int
     previous: Release | None
     deploys: list[Any]
+
+    @property
+    def judged(self) -> list[Tile]:
+        return [tile for tile in self.tiles if not tile.is_faint]
+
+    @property
+    def unjudged(self) -> list[Tile]:
+        return [tile for tile in self.tiles if tile.is_faint]
 
     @property
     def headline(self) -> str:
@@ -132,7 +148,7 @@ def _tiles(release: Release, environment: str, verdict: Verdict | None, now: dat
     lines = charts.sparks(release, environment, at, verdict.trace)
     hours = max(3600, at.step)
     mark = int((at.began - at.since).total_seconds() // hours)
-    traces = sorted(verdict.trace, key=lambda t: (_ORDER[t["status"]], -t["n_new"]))
+    traces = sorted(verdict.trace, key=lambda t: (_ORDER[t["status"]], _WEIGHT.get(t["measure"], 3), -t["n_new"]))
     return [_tile(trace, lines.get((trace["signal"], trace["measure"]), []), mark) for trace in traces]
 
 

@@ -48,7 +48,3 @@ class SecurityHeaders:
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
-
-def static_headers(served: dict[str, str], path: str, url: str) -> None:
-    for name, value in headers(False, settings.IS_HTTPS).items():
-        served[name] = value

@@ -12,8 +12,6 @@ from releases.models import Product
 
 #: In the order of the tabs.
 TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "curl": "curl"}
-#: Where the API takes a deploy.
-DEPLOYS = "/api/v1/deploys/"
 
 
 @dataclass(frozen=True)
@@ -64,25 +62,29 @@ posthog.register({{ release: "1.0.0" }});"""
     python = f"""from posthog import Posthog
 
 posthog = Posthog("{key.key}", host="{settings.BASE_URL}")
-posthog.capture("checkout", distinct_id="user-1", properties={{"release": "1.0.0"}})"""
+posthog.capture(
+    "checkout",
+    distinct_id="user-1",
+    properties={{"release": "1.0.0"}},
+)"""
     return [Snippet("javascript", "JavaScript", javascript), Snippet("python", "Python", python)]
 
 
 def _curl(key: IngestKey) -> list[Snippet]:
-    event = '{"name": "checkout", "ok": true, "duration_ms": 240, "user": "user-1", "release": "1.0.0"}'
     code = f"""curl {settings.BASE_URL}/api/v1/events \\
   -H "Authorization: Bearer {key.key}" \\
   -H "Content-Type: application/json" \\
-  -d '{event}'"""
+  -d '{{"name": "checkout", "ok": true, "duration_ms": 240,
+       "user": "user-1", "release": "1.0.0"}}'"""
     return [Snippet("curl", _("One event"), code)]
 
 
-def deploy(product: Product) -> Snippet:
-    body = (
-        f'{{"product": "{product.slug}", "version": "1.0.0", "environment": "production", "percentage": 100}}'
-    )
-    code = f"""curl {settings.BASE_URL}{DEPLOYS} \\
-  -H "Authorization: Bearer $PRODUCTOPS_TOKEN" \\
-  -H "Content-Type: application/json" \\
-  -d '{body}'"""
-    return Snippet("deploy", _("One line for CI"), code)
+def deploy_snippet(product: Product) -> Snippet:
+    api = f"{settings.BASE_URL}/api/v1/releases"
+    code = f"""AUTH="Authorization: Bearer $PRODUCTOPS_TOKEN"
+TYPE="Content-Type: application/json"
+curl {api} -H "$AUTH" -H "$TYPE" \\
+  -d '{{"product": "{product.slug}", "version": "1.0.0"}}'
+curl {api}/1.0.0/deploys -H "$AUTH" -H "$TYPE" \\
+  -d '{{"product": "{product.slug}", "environment": "production", "percentage": 100}}'"""
+    return Snippet("deploy", _("For CI"), code)

@@ -3,6 +3,7 @@ import uPlot from "../vendor/uplot-1.6.32.esm.js";
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const language = document.documentElement.lang;
+const zone = document.documentElement.dataset.zone;
 let probe = null;
 
 // Canvas does not know light-dark(): let the browser resolve it.
@@ -18,6 +19,19 @@ function teller(unit, turned) {
   const digits = turned ? 2 : 1;
   return (v) =>
     `${(v * 100).toLocaleString(language, { maximumFractionDigits: digits, minimumFractionDigits: 0 })} %`;
+}
+
+// Hours as the reader's clock shows them; a new day says its date.
+function tellTimes(_u, all) {
+  let day = "";
+  return all.map((at) => {
+    const moment = new Date(at * 1000);
+    const date = moment.toLocaleDateString(language, { day: "numeric", month: "short", timeZone: zone });
+    const time = moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone });
+    const isNew = date !== day;
+    day = date;
+    return time === "00:00" || isNew ? date : time;
+  });
 }
 
 function columns(data) {
@@ -41,6 +55,7 @@ function markPlugin(data) {
         ctx.strokeStyle = ink("--ink-3");
         ctx.fillStyle = ink("--ink-3");
         ctx.font = `${11 * devicePixelRatio}px Inter, sans-serif`;
+        ctx.textAlign = "left";
         ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
         let free = 0;
         for (const mark of data.marks) {
@@ -77,7 +92,7 @@ function hoverPlugin(data, tell, place) {
       setCursor: (u) => {
         const at = u.cursor.idx;
         if (at === null || at === undefined || u.cursor.left < 0) return (card.hidden = true);
-        const when = new Date(data.times[at] * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+        const when = new Date(data.times[at] * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23", timeZone: zone });
         const rows = [line(when, true)];
         const values = columns(data);
         if (values[4][at] !== null) rows.push(line(`${data.names.new}: ${tell(values[4][at])} (n ${data.new_n[at].toLocaleString(language)})`));
@@ -114,11 +129,12 @@ function options(data, place) {
   return {
     width: place.clientWidth,
     height: place.classList.contains("tall") ? 320 : 200,
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zone),
     cursor: { y: false, points: { size: 6 } },
     legend: { show: false },
     scales: { y: { range: (_u, low, high) => [data.turned ? low - (high - low) * 0.1 : 0, high + (high - low || 1e-3) * 0.15] } },
     axes: [
-      { ...axis, grid: { show: false } },
+      { ...axis, grid: { show: false }, space: 72, values: tellTimes },
       { ...axis, grid, size: 56, values: (_u, all) => all.map(tell) },
     ],
     bands: [{ series: [1, 2], fill: ink("--accent-soft") }],
