@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -10,13 +12,13 @@ from rest_framework.views import APIView
 
 from feedback.models import Customer
 from productops.lib.api import Pages
-from releases.api import workspace_of
+from releases.api import user_of, workspace_of
 
 
 class CleanCharField(serializers.CharField):
     """DRF refuses NUL already; lone surrogates cannot be stored either."""
 
-    def to_internal_value(self, data: object) -> str:
+    def to_internal_value(self, data: Any) -> str:
         text: str = super().to_internal_value(data)
         try:
             text.encode()
@@ -49,8 +51,8 @@ class Customers(APIView):
     def get(self, request: Request) -> Response:
         typed = request.query_params.get("q", "").replace("\x00", "")[:120]
         found = Customer.objects.of(workspace_of(request)).matching(typed).order_by("name", "id")
-        pages = Pages()
-        page = pages.paginate_queryset(found, request, view=self)
+        pages: Pages = Pages()
+        page: list[Any] | None = pages.paginate_queryset(found, request, view=self)
         return pages.get_paginated_response(CustomerSerializer(page, many=True).data)
 
     @extend_schema(
@@ -64,6 +66,6 @@ class Customers(APIView):
         fields = dict(given.validated_data)
         external_id = fields.pop("external_id")
         customer, is_new = Customer.objects.upsert(
-            workspace_of(request), external_id, request.user, is_edited=True, **fields
+            workspace_of(request), external_id, user_of(request), is_edited=True, **fields
         )
         return Response(CustomerSerializer(customer).data, status=201 if is_new else 200)

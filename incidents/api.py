@@ -25,7 +25,7 @@ from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Severity, Status
 from incidents.models.incident import Stale
 from productops.lib.api import Conflict, Pages
-from releases.api import product_of, workspace_of
+from releases.api import product_of, user_of, workspace_of
 from releases.models import Feature, Release
 
 _MORE = ("assignee", "product", "release", "fix_release", "feature", "original", "workspace", "signal",
@@ -111,8 +111,8 @@ class Incidents(APIView):
     )
     def get(self, request: Request) -> Response:
         found = Incident.objects.of(workspace_of(request)).filter(_chosen(request))
-        pages = Pages()
-        page = pages.paginate_queryset(found.select_related(*_MORE).by_pain(), request, view=self)
+        pages: Pages = Pages()
+        page: list[Any] | None = pages.paginate_queryset(found.select_related(*_MORE).by_pain(), request, view=self)
         return pages.get_paginated_response(IncidentSerializer(page, many=True).data)
 
 
@@ -135,7 +135,7 @@ class OneIncident(APIView):
         unknown = set(request.data) - set(given.fields)
         if unknown:
             raise ValidationError({name: ["This cannot be changed."] for name in sorted(unknown)})
-        change(incident, request.user, dict(given.validated_data))
+        change(incident, user_of(request), dict(given.validated_data))
         return Response(IncidentSerializer(_find(request, number)).data)
 
 
@@ -153,7 +153,7 @@ class Complaints(APIView):
         responses=ComplaintSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        params = {k: v.replace("\x00", "") for k, v in request.query_params.items()}
+        params = {k: str(v).replace("\x00", "") for k, v in request.query_params.items()}
         found = Complaint.objects.of(workspace_of(request))
         if params.get("customer"):
             found = found.filter(customer__external_id=params["customer"])
@@ -163,9 +163,9 @@ class Complaints(APIView):
             found = found.filter(kind=params["kind"])
         if params.get("since"):
             found = found.filter(created_at__gte=_moment(params["since"]))
-        pages = Pages()
+        pages: Pages = Pages()
         rows = found.select_related("customer", "product", "feature", "release", "report__incident").newest_first()
-        page = pages.paginate_queryset(rows, request, view=self)
+        page: list[Any] | None = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ComplaintSerializer(page, many=True).data)
 
     @extend_schema(operation_id="complaints_log", request=ComplaintSerializer, responses={201: ComplaintSerializer})
@@ -254,7 +254,7 @@ def _find(request: Request, number: int) -> Incident:
 
 
 def _chosen(request: Request) -> Q:
-    params = {k: v.replace("\x00", "") for k, v in request.query_params.items()}
+    params = {k: str(v).replace("\x00", "") for k, v in request.query_params.items()}
     chosen = Q()
     if params.get("status"):
         asked = params["status"].split(",")
@@ -269,7 +269,7 @@ def _chosen(request: Request) -> Q:
     if params.get("assignee") == "none":
         chosen &= Q(assignee=None)
     elif params.get("assignee"):
-        email = request.user.email if params["assignee"] == "me" else params["assignee"].lower()
+        email = user_of(request).email if params["assignee"] == "me" else params["assignee"].lower()
         chosen &= Q(assignee__email=email)
     return chosen
 
@@ -302,7 +302,7 @@ def _log(request: Request, data: dict[str, Any]) -> Complaint:
         join = Incident.objects.of(workspace).filter(number=number).first()
         if join is None:
             raise ValidationError({"incident": ["This incident does not exist here."]})
-    return quicklog.log(workspace, fields.pop("text"), request.user, customer, join, **fields)
+    return quicklog.log(workspace, fields.pop("text"), user_of(request), customer, join, **fields)
 
 
 def _moment(given: str) -> Any:

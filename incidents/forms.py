@@ -60,7 +60,7 @@ class DuplicateForm(ActForm):
         field = self.fields["original"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = others.select_related("regression__release", "regression__signal").by_pain()[:200]
-        field.label_from_instance = lambda incident: f"INC-{incident.number} · {incident.headline}"  # type: ignore[method-assign]
+        field.label_from_instance = lambda incident: f"INC-{incident.number} · {incident.headline}"  # type: ignore[assignment,method-assign]
 
     def clean_original(self) -> Incident:
         return self.cleaned_data["original"]  # type: ignore[no-any-return]

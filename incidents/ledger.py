@@ -51,7 +51,7 @@ def touched(incident: Incident) -> list[Touched]:
         for c in Customer.objects.filter(workspace=incident.workspace_id, external_id__in=list(usage))
     }
     rows = [
-        Touched(name, customers.get(name), uses, bad, last, heard.pop(customers[name].pk, 0) if name in customers else 0)
+        Touched(name, known := customers.get(name), uses, bad, last, heard.pop(known.pk, 0) if known else 0)
         for name, (uses, bad, last) in usage.items()
     ]
     rows += [
@@ -120,7 +120,7 @@ def _usage(incident: Incident) -> dict[str, tuple[int, int, datetime]]:
     if not signals or began is None:
         return {}
     rows = CustomerDay.objects.filter(
-        product_id=incident.product_id, signal_id__in=signals, day__gte=began.date()
+        product_id=incident.product_id or 0, signal_id__in=signals, day__gte=began.date()
     )
     if incident.release_id:
         rows = rows.filter(release_id=incident.release_id)

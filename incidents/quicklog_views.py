@@ -17,13 +17,14 @@ from feedback.models import Complaint, Customer
 from incidents import quicklog
 from incidents.models import Incident
 from productops.lib import pages
+from releases.models import Feature
 
 
 class LogForm(forms.Form):
     text = forms.CharField(label=gettext_lazy("What did they say?"), max_length=10_000, widget=forms.Textarea)
     customer = forms.IntegerField(required=False, widget=forms.HiddenInput)
     feature = forms.ModelChoiceField(
-        label=gettext_lazy("Feature"), queryset=None, required=False, empty_label=gettext_lazy("Not said")
+        label=gettext_lazy("Feature"), queryset=Feature.objects.none(), required=False, empty_label=gettext_lazy("Not said")
     )
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"), choices=Complaint.Kind.choices, initial=Complaint.Kind.BUG, widget=forms.RadioSelect
@@ -83,7 +84,7 @@ def _done(request: MemberRequest, complaint: Complaint) -> HttpResponse:
     if not pages.is_htmx(request):
         return redirect(reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk]))
     said = _("Logged and added to INC-%(n)s") % {"n": report.incident.number} if report else _("Logged")
-    return pages.tell(HttpResponse(status=204), said, **{"dialog:close": {}, "incidents:changed": {}})
+    return pages.tell(HttpResponse(status=204), said, {"dialog:close": {}, "incidents:changed": {}})
 
 
 def _customer(request: MemberRequest) -> Customer | None:

@@ -114,7 +114,7 @@ def _act(
     events: dict[str, object] = {"incidents:changed": {}, "dialog:close": {}}
     if is_decision:
         events = {"incidents:decided": {}, **events}
-    return pages.tell(response, said, undo if event.detail.get("before") else "", **events)
+    return pages.tell(response, said, events, undo if event.detail.get("before") else "")
 
 
 def _ask(request: MemberRequest, incident: Incident, form: forms.ActForm, verb: str, title: str) -> HttpResponse:
@@ -138,7 +138,7 @@ def _said(incident: Incident, text: str) -> str:
     return f"INC-{incident.number} {text}"
 
 
-def _simple(verb: str, said: Callable[[], str], is_decision: bool = False) -> Callable[..., HttpResponse]:
+def _simple(verb: str, said: Callable[[], str], is_decision: bool = False) -> access.View:
     """A verb that needs nothing but the click."""
 
     def view(request: MemberRequest, number: int) -> HttpResponse:

@@ -94,11 +94,12 @@ class Rollups(APIView):
         params = request.query_params
         product = product_of(request, params.get("product"))
         is_minute = params.get("resolution", "hour") == "minute"
-        since, until = _range(request, timedelta(hours=1 if is_minute else 24), MOST_MINUTES if is_minute else MOST_HOURS)
+        most = MOST_MINUTES if is_minute else MOST_HOURS
+        since, until = _range(request, timedelta(hours=1 if is_minute else 24), most)
         model: type[RollupMinute] | type[RollupHour] = RollupMinute if is_minute else RollupHour
         found = model.objects.filter(product_id=product.pk, bucket__gte=since, bucket__lt=until)
         found = _narrowed(found, params, product.pk)
-        pages = Pages()
+        pages: Pages = Pages()
         rows = pages.paginate_queryset(
             found.order_by("bucket", "signal_id", "release_id", "environment", "slice"), request, view=self
         )
@@ -122,7 +123,7 @@ class Regressions(APIView):
             found = found.filter(release__version=params["release"].replace("\x00", ""))
         if params.get("active") in {"true", "false", "1", "0"}:
             found = found.filter(is_active=params["active"] in {"true", "1"})
-        pages = Pages()
+        pages: Pages = Pages()
         rows = found.select_related("release__product", "signal").order_by("-found_at", "-id")
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(RegressionSerializer(page, many=True).data)
@@ -140,7 +141,7 @@ class Outcomes(APIView):
         since, until = _range(request, timedelta(hours=24), MOST_HOURS)
         since = since.replace(minute=0, second=0, microsecond=0)
         found = Outcome.objects.filter(product_id__in=products, hour__gte=since, hour__lt=until)
-        pages = Pages()
+        pages: Pages = Pages()
         rows = pages.paginate_queryset(found.order_by("-hour", "id"), request, view=self) or []
         data = [
             {

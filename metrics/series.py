@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from django.db import connection
@@ -109,7 +110,7 @@ def load(
     buckets = max(0, -(-(int(until.timestamp()) - start) // step))
     frame = Frame(start, step, buckets)
     where = "product_id = %s AND environment = %s AND bucket >= %s AND bucket < %s"
-    params: list[object] = [product, environment, datetime.fromtimestamp(start, UTC), until]
+    params: list[Any] = [product, environment, datetime.fromtimestamp(start, UTC), until]
     if signals is not None:
         where += " AND signal_id = ANY(%s)"
         params.append(signals)

@@ -12,8 +12,8 @@ from django.db.models import Min
 from django.utils import timezone
 
 from metrics import comparing, series
-from metrics.detection.evidence import WORSE
-from metrics.detection.judge import HEALTHY, NOT_ENOUGH, REGRESSED, WATCH
+from metrics.detection.evidence import NOT_ENOUGH, WORSE
+from metrics.detection.judge import HEALTHY, REGRESSED, WATCH
 from metrics.detection.judge import verdict as word
 from metrics.models import Inbox, Regression, RollupMinute, Verdict
 from releases.models import WATCH as WATCH_TIME

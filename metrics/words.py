@@ -180,4 +180,6 @@ def _signed(number: float, digits: int) -> str:
 
 
 def _compact(number: float) -> str:
-    return f"{number:.1e}".replace("e+0", " × 10^").replace("e+", " × 10^") if abs(number) >= 10_000 else f"{number:.1f}"
+    if abs(number) < 10_000:
+        return f"{number:.1f}"
+    return f"{number:.1e}".replace("e+0", " × 10^").replace("e+", " × 10^")

@@ -15,7 +15,7 @@ from incidents.models import Incident
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    user = getattr(request, "user", None)
+    user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
     frame: dict[str, Any] = {
         "theme": user.theme if is_known else "auto",

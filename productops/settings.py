@@ -105,7 +105,7 @@ if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
     SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
     CELERY_BROKER_URL = REDIS_URL
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         "visibility_timeout": 300,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
@@ -209,6 +209,8 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W002",  # X-Frame-Options is set by productops.lib.headers
     *(["security.W008"] if env.flag("TRUST_PROXY") else []),  # the proxy redirects
 ]
+# Health probes speak http to the process itself.
+SECURE_REDIRECT_EXEMPT = [r"^(live|ready)$"]
 SECURE_REFERRER_POLICY = "same-origin"
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if env.flag("TRUST_PROXY") else 0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576

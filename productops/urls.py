@@ -51,7 +51,7 @@ urlpatterns = [
     path("w/<slug:slug>/palette/", views.palette, name="palette"),
     path("", include("accounts.urls")),
     path("", include(auth_urlpatterns)),
-    # path("", include("productops.setup.urls")),
+    path("", include("productops.setup.urls")),
     path("", include("incidents.urls")),
     path("", include((_log + feedback_patterns, "feedback"))),
     path("", include("productops.health.urls")),

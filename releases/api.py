@@ -12,15 +12,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import Workspace
+from accounts.models import ApiToken, Membership, User, Workspace
 from productops.lib.api import Pages
 from releases.models import Deploy, Product, Release
 
 
+def membership_of(request: Request) -> Membership:
+    """Who the token acts for; `Allowed` has checked that there is one."""
+    assert isinstance(request.auth, ApiToken)
+    return request.auth.membership
+
+
+def user_of(request: Request) -> User:
+    return membership_of(request).user
+
+
 def workspace_of(request: Request) -> Workspace:
     """The token's workspace: nothing else is reachable with it."""
-    workspace: Workspace = request.auth.membership.workspace
-    return workspace
+    return membership_of(request).workspace
 
 
 def product_of(request: Request, given: Any) -> Product:
@@ -69,7 +78,7 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
         read_only_fields = ["source", "created_at", "shipped_at"]
 
     def validate_version(self, version: str) -> str:
-        if "\x00" in version or version != version.strip() or "/" == version[:1]:
+        if "\x00" in version or version != version.strip() or version[:1] == "/":
             raise serializers.ValidationError("Use a version such as 2.4.1.")
         return version
 
@@ -86,8 +95,8 @@ class Releases(APIView):
         found = Release.objects.of(workspace_of(request)).select_related("product").prefetch_related("deploys")
         if request.query_params.get("product"):
             found = found.filter(product=product_of(request, request.query_params["product"]))
-        pages = Pages()
-        page = pages.paginate_queryset(found.in_order(), request, view=self)
+        pages: Pages = Pages()
+        page: list[Any] | None = pages.paginate_queryset(found.in_order(), request, view=self)
         return pages.get_paginated_response(ReleaseSerializer(page, many=True).data)
 
     @extend_schema(
@@ -101,7 +110,7 @@ class Releases(APIView):
         data = given.validated_data
         product = product_of(request, (data.get("product") or {}).get("slug"))
         release, is_new = Release.objects.create_version(
-            product, data["version"], "api", request.user, data.get("url", "")
+            product, data["version"], "api", user_of(request), data.get("url", "")
         )
         return Response(ReleaseSerializer(release).data, status=201 if is_new else 200)
 
@@ -125,6 +134,6 @@ class Deploys(APIView):
         data = given.validated_data
         release = version_of(request, version, data.get("product"))
         deploy = release.deploy(
-            data["environment"], data.get("percentage"), data.get("at"), request.user, source="api"
+            data["environment"], data.get("percentage"), data.get("at"), user_of(request), source="api"
         )
         return Response(DeploySerializer(deploy).data, status=201)

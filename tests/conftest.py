@@ -43,7 +43,7 @@ def mallory(db: None) -> User:
 
 
 @pytest.fixture
-def as_() -> "type[As]":
+def as_() -> type[As]:
     return As
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
-from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
@@ -17,6 +17,9 @@ from accounts.models import User, Workspace
 from activity.models import record
 from metrics.models import Account
 from productops.lib.text import fold, grams
+
+#: What events may tell of a customer, and how much of it is kept.
+TRAITS = {"name": 120, "domain": 120, "plan": 40, "language": 8}
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
@@ -36,7 +39,9 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 
 
 class CustomerManager(models.Manager.from_queryset(CustomerQuerySet)):  # type: ignore[misc]
-    def upsert(self, workspace: Workspace, external_id: str, by: User | None = None, **fields: Any) -> tuple[Customer, bool]:
+    def upsert(
+        self, workspace: Workspace, external_id: str, by: User | None = None, **fields: Any
+    ) -> tuple[Customer, bool]:
         """The customer of this external id with `fields` set, and whether it is new."""
         with transaction.atomic():
             customer, is_new = self.get_or_create(
@@ -113,10 +118,10 @@ class Customer(models.Model):
         super().save(*args, **kwargs)
 
     def take_traits(self, traits: dict[str, Any]) -> None:
-        for field in ("name", "domain", "plan", "language"):
+        for field in TRAITS:
             value = traits.get(field)
             if isinstance(value, str) and value:
-                setattr(self, field, value[: self._meta.get_field(field).max_length])
+                setattr(self, field, value[: TRAITS[field]])
         try:
             revenue = Decimal(str(traits.get("revenue")))
         except InvalidOperation:

@@ -263,7 +263,7 @@ class Incident(models.Model):
             Incident.objects.filter(pk=self.pk).update(version=F("version") + 1, **values)
             self.refresh_from_db()
             return record(
-                self.workspace, "incident.undone", self, by, undone=event.pk, verb=event.verb, after=before
+                self.workspace, "incident.undone", self, by, undone=event.pk, of=event.verb, after=before
             )
 
     def _reason(self, reason: str) -> str:
@@ -329,5 +329,5 @@ def _stored(model: type[models.Model], name: str, value: Any) -> Any:
     if isinstance(field, models.DateTimeField) and value is not None:
         return datetime.fromisoformat(value)
     if isinstance(field, models.ForeignKey) and value is not None:
-        return field.related_model.objects.filter(pk=value).first()  # type: ignore[union-attr]
+        return field.related_model._default_manager.filter(pk=value).first()  # type: ignore[union-attr]
     return value

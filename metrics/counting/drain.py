@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from metrics import partitions
 from metrics.counting import names, store
-from metrics.counting.grouping import by_hour, count_person, group
+from metrics.counting.grouping import Known, by_hour, count_person, group
 from metrics.intake.event import Event
 from metrics.intake.writer import OutcomeKey, hour_of, write_outcomes
 from metrics.models import Inbox, Message, Quarantine
@@ -64,11 +64,11 @@ def run(seconds: float = 20.0) -> int:
 def _claim(lease: UUID) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE metrics_inbox SET attempts = attempts + 1, lease = %s, lease_until = now() + %s"
+            "UPDATE metrics_inbox SET attempts = attempts + 1, lease = %s, lease_until = now() + %s::interval"
             " WHERE seq IN (SELECT seq FROM metrics_inbox WHERE attempts < %s"
             "  AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED)"
             " RETURNING seq, batch_id, product_id, protocol, events, received_at, body",
-            [lease, LEASE, TRIES, BATCHES],
+            [str(lease), f"{LEASE.total_seconds()} s", TRIES, BATCHES],
         )
         return sorted(cursor.fetchall())
 
@@ -162,7 +162,7 @@ def _dedupe(
     return new
 
 
-def _add(cursor: Any, product: Product, new: list[Event], known: names.Known, now: datetime) -> None:
+def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
     if not new:
         return
     grouped = group(new, known)
@@ -179,7 +179,7 @@ def _add(cursor: Any, product: Product, new: list[Event], known: names.Known, no
     _add_messages(product, new)
 
 
-def _keep(cursor: Any, product: Product, new: list[Event], known: names.Known, now: datetime) -> None:
+def _keep(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
     since = names.kept_since(now)
     rows = [
         (e, known.signals.get((e.kind, e.name), 0), known.releases.get(e.release, 0))

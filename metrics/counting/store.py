@@ -24,7 +24,8 @@ _COLUMNS = (
 )
 
 _ROLLUP = (
-    "product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq, users, bad_users, timed, total, hist"
+    "product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq, users, bad_users, timed,"
+    " total, hist"
 )
 _ADD_UP = """ON CONFLICT (product_id, signal_id, environment, release_id, slice, bucket) DO UPDATE SET
  n = r.n + excluded.n, bad = r.bad + excluded.bad, bad_sq = r.bad_sq + excluded.bad_sq,

@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl
 import orjson
 from django.conf import settings
 
-from metrics.intake import routes
 from metrics.intake.bell import Bell
 from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
 from metrics.intake.event import Parsed, Refused
@@ -80,8 +79,7 @@ class Door:
         except Refused as refused:
             answer = await self._refuse(call, protocol, refused)
         except StoreDown:
-            refused = Refused(503, "store_down", "The hub cannot store anything right now. Send it again.")
-            answer = protocol.refuse(refused)
+            answer = protocol.refuse(Refused(503, "store_down", "The hub cannot store this now. Send it again."))
             answer.headers["Retry-After"] = "2"
         except Exception:
             log.exception("The door failed at %s", call.path)

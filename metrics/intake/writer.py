@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import psycopg2
@@ -89,7 +90,8 @@ class Writer:
                 answers: list[bool | StoreDown] = [n.inbox is None or n.inbox[0] in new for n, _f, _l in taken]
             except psycopg2.Error as error:
                 log.warning("The inbox could not be written: %s", str(error).strip().splitlines()[:1])
-                link = _close(link)
+                _close(link)
+                link = None
                 answers = [StoreDown()] * len(taken)
                 time.sleep(0.05)  # a database that is away is not asked thousands of times a second
             for (_note, future, loop), answer in zip(taken, answers, strict=True):
@@ -125,7 +127,7 @@ def _connect() -> psycopg2.extensions.connection:
     link = psycopg2.connect(
         **params, application_name="productops door", connect_timeout=3, options="-c statement_timeout=5000"
     )
-    psycopg2.extras.register_uuid(conn_or_curs=link)
+    psycopg2.extras.register_uuid(conn_or_curs=link)  # type: ignore[no-untyped-call]
     return link
 
 
@@ -147,7 +149,7 @@ def _write(link: psycopg2.extensions.connection, notes: list[Note]) -> set[UUID]
         new: set[UUID] = set()
         if inbox:
             rows = [(*note.inbox, 0, "") for note in inbox.values() if note.inbox]
-            found = psycopg2.extras.execute_values(cursor, _INBOX, rows, page_size=TOGETHER, fetch=True)
+            found: list[Any] = psycopg2.extras.execute_values(cursor, _INBOX, rows, page_size=TOGETHER, fetch=True)
             new = {row[0] for row in found}
         seen: set[UUID] = set()
         for note in notes:

@@ -58,7 +58,8 @@ def index(request: MemberRequest) -> HttpResponse:
     products = list(request.workspace.products.order_by("name"))
     chosen = next((p for p in products if p.slug == request.GET.get("product")), None)
     rows = page.releases(request.workspace, chosen)
-    context = {"rows": rows, "products": products, "product": chosen, "can_edit": can(request.membership, "release.edit")}
+    context = {"rows": rows, "products": products, "product": chosen}
+    context["can_edit"] = can(request.membership, "release.edit")
     return render(request, "releases/index.html", context)
 
 

@@ -70,6 +70,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, (exceptions.AuthenticationFailed, exceptions.NotAuthenticated)):
         response["WWW-Authenticate"] = 'Bearer realm="Productops"'
         response.status_code = body["status"] = 401
-    if isinstance(error, exceptions.Throttled) and error.wait:
-        response["Retry-After"] = str(int(error.wait) + 1)
+    wait = getattr(error, "wait", None)
+    if wait:
+        response["Retry-After"] = str(int(wait) + 1)
     return response

@@ -15,10 +15,10 @@ def is_htmx(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def tell(response: HttpResponse, text: str, undo: str = "", **events: Any) -> HttpResponse:
+def tell(response: HttpResponse, text: str, events: dict[str, Any], undo: str = "") -> HttpResponse:
     """Adds a toast, and further events for the page's modules, to an htmx answer."""
     told = json.loads(response.headers.get("HX-Trigger", "{}"))
-    told |= {"toast": {"text": text, "undo": undo}, **events}
+    told |= {"toast": {"text": text, "undo": undo}} | events
     response["HX-Trigger"] = json.dumps(told)
     return response
 

@@ -32,7 +32,7 @@ class Token:
     def digest(self) -> bytes:
         return hashlib.sha256(self.secret.encode()).digest()
 
-    def matches(self, digest: bytes) -> bool:
+    def matches(self, digest: bytes | memoryview) -> bool:
         return hmac.compare_digest(self.digest, bytes(digest))
 
 

@@ -149,12 +149,12 @@ def _companies() -> list[tuple[str, str]]:
 
 
 _FIRST = {
-    "es": "Lucía Javier Marta Diego Elena Pablo Carmen Sergio Rocío Andrés Ximena Raúl Inés Mateo Paola Iván".split(),
-    "pt-br": "Ana João Beatriz Rafael Camila Thiago Larissa Felipe Juliana Gustavo Renata Caio Lívia Eduardo".split(),
-    "en": "Emma Jack Olivia Harry Grace Tom Chloe Ben Megan Sam Hannah Luke Ruth Adam Nora Owen".split(),
+    "es": ["Lucía", "Javier", "Marta", "Diego", "Elena", "Pablo", "Carmen", "Sergio", "Rocío", "Andrés", "Ximena", "Raúl", "Inés", "Mateo", "Paola", "Iván"],
+    "pt-br": ["Ana", "João", "Beatriz", "Rafael", "Camila", "Thiago", "Larissa", "Felipe", "Juliana", "Gustavo", "Renata", "Caio", "Lívia", "Eduardo"],
+    "en": ["Emma", "Jack", "Olivia", "Harry", "Grace", "Tom", "Chloe", "Ben", "Megan", "Sam", "Hannah", "Luke", "Ruth", "Adam", "Nora", "Owen"],
 }
 _LAST = {
-    "es": "García Hernández Ortega Navarro Molina Castro Ramos Vega Iglesias Fuentes Salinas Prieto Cano".split(),
-    "pt-br": "Silva Souza Oliveira Pereira Rocha Cardoso Teixeira Barbosa Freitas Azevedo Moraes Pinto".split(),
-    "en": "Smith Taylor Walker Hughes Carter Bennett Foster Reed Clarke Morgan Price Ward Ellis".split(),
+    "es": ["García", "Hernández", "Ortega", "Navarro", "Molina", "Castro", "Ramos", "Vega", "Iglesias", "Fuentes", "Salinas", "Prieto", "Cano"],
+    "pt-br": ["Silva", "Souza", "Oliveira", "Pereira", "Rocha", "Cardoso", "Teixeira", "Barbosa", "Freitas", "Azevedo", "Moraes", "Pinto"],
+    "en": ["Smith", "Taylor", "Walker", "Hughes", "Carter", "Bennett", "Foster", "Reed", "Clarke", "Morgan", "Price", "Ward", "Ellis"],
 }

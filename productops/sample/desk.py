@@ -92,7 +92,11 @@ class Desk:
     def join_newest(self, incident: Incident) -> None:
         """The agents' "same problem" on the planted regression; most of what was written still waits."""
         waiting = Complaint.objects.filter(
-            workspace=self.workspace, report=None, release=incident.release, feature=incident.feature, kind="bug"
+            workspace=self.workspace,
+            report=None,
+            release=incident.release,
+            feature=incident.feature,
+            kind="bug",
         ).order_by("created_at")
         for complaint in waiting[:JOINED_SO_FAR]:
             self._join(incident, complaint)
@@ -148,7 +152,11 @@ class Desk:
         Report.objects.filter(pk=report.pk).update(joined_at=min(moment, self.now))
 
     def _who(self, voice: Voice, at: datetime) -> Person | None:
-        fits = [c for c in self.clients if c.language == voice.language and not c.is_silent and c.id in self._customers]
+        fits = [
+            c
+            for c in self.clients
+            if c.language == voice.language and not c.is_silent and c.id in self._customers
+        ]
         hit = self._hit(voice, at)
         if hit is not None:
             fits = [c for c in fits if c.id in hit]
@@ -162,7 +170,9 @@ class Desk:
 
     def _hit(self, voice: Voice, at: datetime) -> set[str] | None:
         """Customers whom it really happened to, by their events; None when it is not about such a thing."""
-        days = CustomerDay.objects.filter(product_id=self.product.pk, day__lte=at.date(), environment="production")
+        days = CustomerDay.objects.filter(
+            product_id=self.product.pk, day__lte=at.date(), environment="production"
+        )
         days = days.filter(signal_id__in=self._signals.get(voice.feature, []))
         if voice.story == "discount":
             free = {c.id for c in self.clients if c.plan == BROKEN_PLAN}
@@ -211,5 +221,3 @@ class Desk:
             incident.set_severity(by, what, "Shops with tourists lose sales every day.")
         else:
             getattr(incident, step.verb)(by)
-
-

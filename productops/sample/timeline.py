@@ -46,10 +46,10 @@ class Version:
     def is_on(self, person: Person, at: datetime) -> bool:
         """Whether this person runs it, if nothing newer came: a share of the users each time, phones late."""
         reached = self.percentage(at)
-        place = _place(person.luck, self.version)
-        if place >= reached:
+        mine = place(person.luck, self.version)
+        if mine >= reached:
             return False
-        if reached < 100 or person.platform == "web" or place < self.stages[-2].percentage:
+        if reached < 100 or person.platform == "web" or mine < self.stages[-2].percentage:
             return True
         days = person.luck % 1000 / 1000 * SLOWEST_PHONE
         return at >= self.stages[-1].at + timedelta(days=days)
@@ -95,7 +95,7 @@ def running(released: list[Version], person: Person, at: datetime) -> str:
 
 
 @lru_cache(maxsize=20_000)
-def _place(luck: int, version: str) -> int:
+def place(luck: int, version: str) -> int:
     """Where somebody stands in a rollout, 0..99; mixed anew for each release."""
     return crc32(f"{luck}:{version}".encode()) % 100
 

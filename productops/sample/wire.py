@@ -68,7 +68,13 @@ def introductions(clients: Iterable[Client], at: float, to: Account) -> Iterator
         if index % 8 == 0:
             groups.append(_group(client, at))
         else:
-            row = {"name": "identify", "kind": "identify", "customer": client.id, "at": at, "traits": client.traits()}
+            row = {
+                "name": "identify",
+                "kind": "identify",
+                "customer": client.id,
+                "at": at,
+                "traits": client.traits(),
+            }
             own.append({"id": f"identify:{client.id}", **row})
     yield _lines(own, at, to)
     yield posthog_batch(groups, at, to)
@@ -138,7 +144,12 @@ def _posthog(fact: Fact) -> dict[str, Any]:
 
 def _group(client: Client, at: float) -> dict[str, Any]:
     told = {"$group_type": "company", "$group_key": client.id, "$group_set": client.traits()}
-    row = {"event": "$groupidentify", "timestamp": _iso(at), "distinct_id": client.users[0].id, "properties": told}
+    row = {
+        "event": "$groupidentify",
+        "timestamp": _iso(at),
+        "distinct_id": client.users[0].id,
+        "properties": told,
+    }
     return {"uuid": str(uuid5(_NAMES, f"group:{client.id}")), **row}
 
 
@@ -147,7 +158,9 @@ def sentry_sessions(hour: Hour, to: Account) -> Iterator[Request]:
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for (minute, release, platform), (visits, crashed) in sorted(hour.visits.items()):
         row = {"started": _iso(minute), "exited": visits - crashed}
-        rows.setdefault(platform, {}).setdefault(release, []).append(row | ({"crashed": crashed} if crashed else {}))
+        rows.setdefault(platform, {}).setdefault(release, []).append(
+            row | ({"crashed": crashed} if crashed else {})
+        )
     for platform, of_release in rows.items():
         items = []
         for release, aggregates in of_release.items():
@@ -161,7 +174,11 @@ def sentry_sessions(hour: Hour, to: Account) -> Iterator[Request]:
 def sentry_errors(hour: Hour, to: Account) -> Iterator[Request]:
     """A few of the failed facts as error reports, the same ones every time."""
     for index, fact in enumerate(hour.facts):
-        if fact.bad and fact.environment == "production" and (index * 7919 + int(fact.at)) % 1000 < REPORTED * 1000:
+        if (
+            fact.bad
+            and fact.environment == "production"
+            and (index * 7919 + int(fact.at)) % 1000 < REPORTED * 1000
+        ):
             yield sentry_error(fact, hour.until, to)
 
 

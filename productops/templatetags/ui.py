@@ -11,9 +11,8 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 register = template.Library()
 
@@ -21,7 +20,7 @@ _NARROW = "\u202f"
 
 
 @register.filter
-def whole(value: float | int | None) -> str:
+def whole(value: Decimal | float | int | None) -> str:
     """1234567 -> 1,234,567 in the reader's way."""
     return "–" if value is None else formats.number_format(round(value), 0, use_l10n=True, force_grouping=True)
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from metrics.models import IngestKey
 from productops.lib import tokens
 from releases.models import Product
 
-TOKEN_NAME = "provisioned"
+TOKEN_NAME = "provisioned"  # noqa: S105  a name, no secret
 
 
 class Command(BaseCommand):
