@@ -167,9 +167,7 @@ class NewPerson(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
         if given.get("password"):
-            person = User(
-                email=given.get("email") or self.initial.get("email", ""), name=given.get("name", "")
-            )
+            person = User(email=given.get("email") or self.initial.get("email", ""), name=given.get("name", ""))
             try:
                 validate_password(given["password"], person)
             except ValidationError as error:

@@ -69,7 +69,7 @@ def checks() -> list[tuple[str, list[str], dict[str, str]]]:
         ("ruff", [*tool, "ruff", "check", "--quiet", "."], {}),
         ("mypy", [*tool, "mypy", "--no-error-summary", "."], {}),
         ("migrations", [*MANAGE, "makemigrations", "--check", "--dry-run"], {}),
-        ("messages", [*MANAGE, "messages_check"], {}),
+        ("messages", [*MANAGE, "messages", "--check"], {}),
         ("deployment", [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"], live),
         ("static files", [*MANAGE, "collectstatic", "--noinput", "-v", "0"], live),
     ]

@@ -32,35 +32,37 @@ _STOP = frozenset(
     """
     ).split()
 )
-# Words for the same thing of a digital product, so that the three languages meet.
+# Beginnings of words for the same thing of a digital product, so that the three languages meet. The longest
+# beginning that fits wins; the first of a line stands for all of it.
 _SAME = {
-    word: group.split()[0]
-    for group in (
-        "pay pago pagar pagamento payment paga pagos pays paying cobro cobranca charge charged cobrado",
-        "checkout finalizar compra comprar purchase buy finalizo finalize",
-        "fail falla falha fallo error erro errors falhou fails failing failed fallando erros errores broken roto quebrado",
-        "search buscar busca busqueda buscador pesquisa pesquisar find procurar encontrar",
-        "filter filtro filtrar filtros filters",
-        "save guardar salvar guardado salvo saved saving",
-        "slow lento lenta demora demorado tarda lentitud lentidao",
-        "login entrar sesion acceso ingresar acessar logar senha contrasena password signin",
-        "invoice factura fatura nota facturas faturas invoices",
-        "export exportar exportacion exportacao exports descargar baixar download",
-        "card tarjeta cartao cards tarjetas cartoes",
-        "cart carrito carrinho cesta",
-        "order pedido pedidos orders encomenda",
+    stem: line.split()[0]
+    for line in (
+        "pay pag cobr charg",
+        "checkout finaliz compr purchas buy",
+        "fail fall falh error erro brok roto quebr",
+        "search busc pesquis find procur encontr",
+        "filter filtr",
+        "save savi guard salv",
+        "slow lent demor tard",
+        "login logar entrar sesion sessao acced acess senha contrasen passw signin",
+        "invoice factur fatur",
+        "export descarg baixar download",
+        "card tarjet carta",
+        "cart carrit carrin cesta",
+        "order pedid encomend",
         "button boton botao",
-        "page pagina screen pantalla tela",
-        "mail correo email emails correos",
-        "understand entiendo entender entendo comprendo confuse confused confusing confuso confunde",
-        "list lista listas lists listado",
-        "delete borrar eliminar apagar excluir remove quitar",
-        "price precio preco prices cost",
-        "app aplicacion aplicativo aplicacao phone movil celular telefono",
-        "close cierra fecha crash crashes cierre trava congela freeze freezes",
+        "page pagin screen pantall tela",
+        "mail corre email",
+        "understand entiend entend comprend confus confund",
+        "list lista",
+        "delete borr elimin apag exclu remov quit",
+        "price preci prec cost",
+        "app aplic phone movil celular telef",
+        "close cierr fech crash trav congel freez",
     )
-    for word in group.split()
+    for stem in line.split()
 }
+_STEMS = (min(map(len, _SAME)), max(map(len, _SAME)))
 _WORD = re.compile(r"\w+")
 
 
@@ -74,7 +76,7 @@ class Match:
 def words(text: str) -> list[str]:
     """The telling words of a text: folded, without stop words, synonyms brought to one form."""
     found = [w for w in _WORD.findall(fold(text)[:4000]) if w not in _STOP and (len(w) > 2 or w.isdigit())]
-    return [_SAME.get(w, w) for w in found]
+    return [_same(w) for w in found]
 
 
 def key(text: str) -> list[str]:
@@ -95,6 +97,13 @@ def rank(typed: str, candidates: Iterable[tuple[Any, str]], limit: int = 5) -> l
             shared = tuple(dict.fromkeys(w for w in theirs if w in wanted))
             found.append(Match(item, score, shared[:4]))
     return sorted(found, key=lambda match: -match.score)[:limit]
+
+
+def _same(word: str) -> str:
+    for length in range(min(len(word), _STEMS[1]), _STEMS[0] - 1, -1):
+        if word[:length] in _SAME:
+            return _SAME[word[:length]]
+    return word
 
 
 def _score(wanted: list[str], theirs: list[str]) -> float:

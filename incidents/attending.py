@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError
-
 from incidents import ledger
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Status
@@ -15,28 +13,23 @@ from metrics.models import Regression
 #: Events of the fix release that a verification needs, and the share of traffic it must have.
 ENOUGH_EVENTS, ENOUGH_SHARE = 200, 0.10
 
-
 def open_incidents(now: datetime) -> int:
     """Opens an incident for each active regression that has none; how many."""
     taken = Incident.objects.exclude(regression=None).values("regression")
     waiting = Regression.objects.filter(is_active=True).exclude(pk__in=taken)
     opened = 0
     for regression in waiting.select_related("release__product__workspace", "signal__feature")[:100]:
-        try:
-            incident = Incident.objects.open_for(regression, now)
-        except IntegrityError:  # another worker was first; its incident is the one
-            continue
-        ledger.weigh(incident, now)
-        opened += 1
+        incident, is_new = Incident.objects.open_for(regression, now)
+        if is_new:
+            ledger.weigh(incident, now)
+            opened += 1
     return opened
-
 
 def wake_snoozed(now: datetime) -> int:
     due = list(Incident.objects.filter(status=Status.SNOOZED, snoozed_until__lte=now)[:200])
     for incident in due:
         incident.wake(None, why={"rule": "snooze", "until": incident.snoozed_until.isoformat()})  # type: ignore[union-attr]
     return len(due)
-
 
 def verify_resolved(now: datetime) -> int:
     """Confirms fixes: enough traffic on the fix release, and the rate back at its old level."""
@@ -52,7 +45,6 @@ def verify_resolved(now: datetime) -> int:
         except IllegalMove:
             continue
     return verified
-
 
 def _proof(incident: Incident, now: datetime) -> dict[str, object] | None:
     evidence = incident.regression.evidence if incident.regression else None
@@ -77,5 +69,4 @@ def _proof(incident: Incident, now: datetime) -> dict[str, object] | None:
     if rate > old * (1 + float(evidence.get("margin", 0.1))) + 2 * (old * (1 - old) / n) ** 0.5:
         return None
     return {"rule": "verify", "n": n, "rate": rate, "baseline": old, "release": str(incident.fix_release)}
-
 

@@ -12,7 +12,7 @@ from accounts.models import User
 from activity.models import Event
 from incidents.models import Incident, Severity, Update
 from metrics import words
-from productops.templatetags.ui import percent, whole
+from productops.lib.tell import percent, whole
 from releases.models import Release
 
 #: Entries shown; older ones are in the API.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def load(
 ) -> Frame:
     """`since` is brought down to a whole step. Rows read grow with buckets, signals and slices only."""
     start = int(since.timestamp()) // step * step
-    buckets = max(0, -(-(int(until.timestamp()) - start) // step))
+    buckets = max(0, ceil((until.timestamp() - start) / step))
     frame = Frame(start, step, buckets)
     where = "product_id = %s AND environment = %s AND bucket >= %s AND bucket < %s"
     params: list[Any] = [product, environment, datetime.fromtimestamp(start, UTC), until]

@@ -94,9 +94,7 @@ def replay(request: MemberRequest, pk: int) -> HttpResponse:
         found = Quarantine.objects.select_for_update(of=("self",)).select_related("product")
         aside = get_object_or_404(found, pk=pk, product__workspace=request.workspace)
         fields = ("product_id", "protocol", "events", "body", "received_at")
-        Inbox.objects.get_or_create(
-            batch_id=aside.batch_id, defaults={name: getattr(aside, name) for name in fields}
-        )
+        Inbox.objects.get_or_create(batch_id=aside.batch_id, defaults={name: getattr(aside, name) for name in fields})
         by = request.membership.user
         record(request.workspace, "quarantine.replayed", aside.product, by, events=aside.events)
         aside.delete()

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import formats
 from django.utils.translation import gettext as _
 
-from productops.templatetags.ui import bare_percent, milliseconds, percent, whole
+from productops.lib.tell import bare_percent, milliseconds, percent, whole
 
 #: A stored trace entry, see watching.trace.
 Trace = dict[str, Any]

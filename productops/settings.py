@@ -1,6 +1,7 @@
 """All settings, from the environment. `.env.example` lists what can be set."""
 
 import os
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -237,6 +238,9 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
+if not _is_collected:
+    # Before collectstatic, files come from where they lie; their folder is not missed.
+    warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_USE_FINDERS = not _is_collected
 
 EMAIL_BACKEND = env.text(

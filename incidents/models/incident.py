@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Membership, User, Workspace
 from activity.models import Event, record
 from incidents import lifecycle
+from incidents.impact import Ledger
 from metrics import words
 from metrics.models import Regression, Signal
 from releases.models import Feature, Product, Release
@@ -70,26 +72,30 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class IncidentManager(models.Manager.from_queryset(IncidentQuerySet)):  # type: ignore[misc]
-    def open_for(self, regression: Regression, now: datetime) -> Incident:
-        """The incident of a regression. Asking again gives the same one (one-to-one in the database)."""
+    def open_for(self, regression: Regression, now: datetime) -> tuple[Incident, bool]:
+        """The incident of a regression, and whether it is new. Asking again gives the same one."""
         product = regression.release.product
-        why = {"rule": "regression", "evidence": regression.evidence, "measure": regression.measure}
-        known = self.filter(regression=regression).first()
-        return known or self._open(
-            product.workspace,
-            None,
-            why=why,
-            product=product,
-            kind=IncidentKind.REGRESSION,
-            regression=regression,
-            signal=regression.signal,
-            feature=regression.signal.feature,
-            release=regression.release,
-            environment=regression.environment,
-            grouping_key=f"regression:{regression.pk}",
-            impact_started_at=regression.started_at,
-            opened_at=now,
-        )
+        with transaction.atomic():
+            Workspace.objects.select_for_update().get(pk=product.workspace_id)
+            known = self.filter(regression=regression).first()
+            if known:
+                return known, False
+            incident = self._open(
+                product.workspace,
+                None,
+                why={"rule": "regression", "evidence": regression.evidence, "measure": regression.measure},
+                product=product,
+                kind=IncidentKind.REGRESSION,
+                regression=regression,
+                signal=regression.signal,
+                feature=regression.signal.feature,
+                release=regression.release,
+                environment=regression.environment,
+                grouping_key=f"regression:{regression.pk}",
+                impact_started_at=regression.started_at,
+                opened_at=now,
+            )
+        return incident, True
 
     def report(
         self, workspace: Workspace, title: str, by: User, kind: str = IncidentKind.BUG, **fields: Any
@@ -169,6 +175,12 @@ class Incident(models.Model):
         if self.title or self.regression is None:
             return self.title
         return words.title(self.regression.evidence, self.regression.release.version)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The numbers as last weighed; all zero before."""
+        names = {field.name for field in dataclasses.fields(Ledger)}
+        return Ledger(**{name: value for name, value in self.impact.items() if name in names})
 
     @property
     def legal(self) -> list[str]:

@@ -61,7 +61,8 @@ CASES = (
         "vat", "Prices in the cart come without VAT", "bug", CHECKOUT, "", 20.9, "bob",
         (
             Step(20.7, "carol", "decline",
-                 "Works as intended: Settings → Prices → Show prices with tax. Added to the answers for support."),
+                 "Works as intended: Settings → Prices → Show prices with tax. Added to the answers "
+                 "for support."),
         ),
     ),
     Case(
@@ -71,14 +72,16 @@ CASES = (
             Step(19.6, "alice", "set_severity", "high"),
             Step(19.5, "alice", "assign", "carol"),
             Step(18.4, "carol", "start"),
-            Step(13.5, "carol", "comment", "The cart was kept per language. It moves to the session in 2.3.1."),
+            Step(13.5, "carol", "comment", "The cart was kept per language. It moves to the session "
+                 "in 2.3.1."),
             Step(6.9, "carol", "resolve", "2.3.1"),
         ),
     ),
     Case(
         "pdf", "Las facturas se imprimen en blanco en Safari", "bug", "", "", 17.3, "bob",
         (
-            Step(17.0, "carol", "comment", "Waiting for the next version of the PDF library; Chrome works meanwhile."),
+            Step(17.0, "carol", "comment", "Waiting for the next version of the PDF library; Chrome "
+                 "works meanwhile."),
             Step(5.0, "carol", "snooze", "5"),
         ),
     ),
@@ -90,8 +93,10 @@ CASES = (
             Step(14.2, "carol", "start"),
             Step(12.9, "carol", "mitigate"),
             Step(12.9, "carol", "comment",
-                 "The server now refuses a second order with the same cart for 10 s. The button itself still has to "
-                 "be locked in the apps; an order dated within the same minute can be cancelled free of charge."),
+                 "The server now refuses a second order with the same cart for 10 s. The button "
+                 "itself still has to "
+                 "be locked in the apps; an order dated within the same minute can be cancelled "
+                 "free of charge."),
         ),
     ),
     Case(
@@ -101,15 +106,18 @@ CASES = (
             Step(11.5, "carol", "assign", "alice"),
             Step(9.8, "alice", "start"),
             Step(4.1, "alice", "comment",
-                 "Reproduced with 6,000 products on a low-end tablet: the list is built whole before it is shown."),
+                 "Reproduced with 6,000 products on a low-end tablet: the list is built whole "
+                 "before it is shown."),
         ),
     ),
     Case(
-        "filters", "People save a filter and never find it again", "not_understood", FILTERS, "2.3.0", 10.7, "carol",
+        "filters", "People save a filter and never find it again", "not_understood", FILTERS,
+        "2.3.0", 10.7, "carol",
         (
             Step(10.6, "carol", "accept"),
             Step(8.7, "carol", "comment",
-                 "No errors at all in these sessions. After saving, most press the button again, open the help, or "
+                 "No errors at all in these sessions. After saving, most press the button again, "
+                 "open the help, or "
                  "leave. Idea: say where it went, and put saved filters above the list."),
         ),
     ),

@@ -148,13 +148,17 @@ def _companies() -> list[tuple[str, str]]:
     return found[:CUSTOMERS]
 
 
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
 _FIRST = {
-    "es": ["Lucía", "Javier", "Marta", "Diego", "Elena", "Pablo", "Carmen", "Sergio", "Rocío", "Andrés", "Ximena", "Raúl", "Inés", "Mateo", "Paola", "Iván"],
-    "pt-br": ["Ana", "João", "Beatriz", "Rafael", "Camila", "Thiago", "Larissa", "Felipe", "Juliana", "Gustavo", "Renata", "Caio", "Lívia", "Eduardo"],
-    "en": ["Emma", "Jack", "Olivia", "Harry", "Grace", "Tom", "Chloe", "Ben", "Megan", "Sam", "Hannah", "Luke", "Ruth", "Adam", "Nora", "Owen"],
+    "es": _names("Lucía Javier Marta Diego Elena Pablo Carmen Sergio Rocío Andrés Ximena Raúl Inés Mateo"),
+    "pt-br": _names("Ana João Beatriz Rafael Camila Thiago Larissa Felipe Juliana Gustavo Renata Caio Lívia"),
+    "en": _names("Emma Jack Olivia Harry Grace Tom Chloe Ben Megan Sam Hannah Luke Ruth Adam Nora Owen"),
 }
 _LAST = {
-    "es": ["García", "Hernández", "Ortega", "Navarro", "Molina", "Castro", "Ramos", "Vega", "Iglesias", "Fuentes", "Salinas", "Prieto", "Cano"],
-    "pt-br": ["Silva", "Souza", "Oliveira", "Pereira", "Rocha", "Cardoso", "Teixeira", "Barbosa", "Freitas", "Azevedo", "Moraes", "Pinto"],
-    "en": ["Smith", "Taylor", "Walker", "Hughes", "Carter", "Bennett", "Foster", "Reed", "Clarke", "Morgan", "Price", "Ward", "Ellis"],
+    "es": _names("García Hernández Ortega Navarro Molina Castro Ramos Vega Iglesias Fuentes Salinas Prieto"),
+    "pt-br": _names("Silva Souza Oliveira Pereira Rocha Cardoso Teixeira Barbosa Freitas Azevedo Moraes"),
+    "en": _names("Smith Taylor Walker Hughes Carter Bennett Foster Reed Clarke Morgan Price Ward Ellis"),
 }

@@ -1,4 +1,4 @@
-"""The people of the story at work: they log what customers say and work incidents down, with the hub's own verbs."""
+"""The people of the story at work: they log complaints and work incidents down, with the hub's own verbs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def voices() -> list[Voice]:
         if line and not line.startswith("#"):
             days, language, story, feature, kind, text = line.split("|", 5)
             risk = kind.endswith("!")
-            found.append(
-                Voice(float(days), language, story, _FEATURES.get(feature, ""), _KINDS[kind[0]], risk, text)
-            )
+            found.append(Voice(float(days), language, story, _FEATURES.get(feature, ""), _KINDS[kind[0]], risk, text))
     return sorted(found, key=lambda voice: -voice.days)
 
 
@@ -152,11 +150,7 @@ class Desk:
         Report.objects.filter(pk=report.pk).update(joined_at=min(moment, self.now))
 
     def _who(self, voice: Voice, at: datetime) -> Person | None:
-        fits = [
-            c
-            for c in self.clients
-            if c.language == voice.language and not c.is_silent and c.id in self._customers
-        ]
+        fits = [c for c in self.clients if c.language == voice.language and not c.is_silent and c.id in self._customers]
         hit = self._hit(voice, at)
         if hit is not None:
             fits = [c for c in fits if c.id in hit]
@@ -170,9 +164,7 @@ class Desk:
 
     def _hit(self, voice: Voice, at: datetime) -> set[str] | None:
         """Customers whom it really happened to, by their events; None when it is not about such a thing."""
-        days = CustomerDay.objects.filter(
-            product_id=self.product.pk, day__lte=at.date(), environment="production"
-        )
+        days = CustomerDay.objects.filter(product_id=self.product.pk, day__lte=at.date(), environment="production")
         days = days.filter(signal_id__in=self._signals.get(voice.feature, []))
         if voice.story == "discount":
             free = {c.id for c in self.clients if c.plan == BROKEN_PLAN}

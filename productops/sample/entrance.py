@@ -1,7 +1,7 @@
 """Takes the story's requests in as the door does: the same reading, the same INSERT, many at a time.
 
-What differs from the door is the clock only: a request is received when it says it was sent, so that thirty days
-of outcomes lie where they belong.
+What differs from the door is the clock only: a request is received when it says it was sent, so that thirty
+days of outcomes lie where they belong.
 """
 
 from __future__ import annotations

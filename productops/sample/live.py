@@ -1,6 +1,6 @@
 """Keeps the sample alive over real HTTP: traffic goes on, a release breaks something, a later one mends it.
 
-Speaks all three protocols to the running web. Nothing here writes to the database but the token it calls with.
+Speaks all three protocols to the running web. Only the token it calls with is written to the database.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class Hub:
     def _try(self, path: str, headers: dict[str, str], body: bytes) -> int:
         try:
             if self._link is None:
-                kind = (
-                    http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
-                )
+                kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
                 self._link = kind(self._url.hostname or "127.0.0.1", self._url.port, timeout=10)
             self._link.request("POST", self._url.path + path, body, headers)
             answer = self._link.getresponse()
@@ -145,9 +143,7 @@ class Live:
             requests.append(own_lines(mine, at, self._to))
         if other:
             requests.append(posthog_batch(posthog_events(other), at, self._to))
-        requests += [
-            sentry_error(f, at, self._to) for f in facts if f.bad and self._story.rng.random() < 0.03
-        ]
+        requests += [sentry_error(f, at, self._to) for f in facts if f.bad and self._story.rng.random() < 0.03]
         if time.monotonic() - self._visits_sent > VISITS_EVERY:
             requests += sentry_sessions(Hour(at, [], self._visits), self._to)
             self._visits, self._visits_sent = {}, time.monotonic()

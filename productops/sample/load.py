@@ -148,9 +148,7 @@ def _found(team: dict[str, User], now: datetime) -> tuple[Workspace, Product]:
         Workspace.objects.filter(pk=workspace.pk).update(is_sample=True, created_at=began)
         workspace.refresh_from_db()
         for person in cast.TEAM[1:]:
-            Membership.objects.create(
-                workspace=workspace, user=team[person.name], role=person.role, joined_at=began
-            )
+            Membership.objects.create(workspace=workspace, user=team[person.name], role=person.role, joined_at=began)
         with past.at(began):
             product = Product.objects.found(workspace, PRODUCT, team["carol"])
     return workspace, product
@@ -215,7 +213,7 @@ class _Taker:
         return self._worker.is_alive()
 
     def check(self) -> None:
-        if self._failed or getattr(self._worker, "exitcode", 0):
+        if self._failed or (isinstance(self._worker, BaseProcess) and self._worker.exitcode):
             raise RuntimeError(f"The sample's events could not be taken in. {self._failed}")
 
 
@@ -223,9 +221,7 @@ def _judge(product: Product, released: list[Version], now: datetime) -> dict[str
     """The hub's own verdicts: on old releases when their watch ended, on the newest again and again until now."""
     found = {}
     for version in released:
-        release = Release.objects.select_related("product__workspace").get(
-            product=product, version=version.version
-        )
+        release = Release.objects.select_related("product__workspace").get(product=product, version=version.version)
         over = version.began + WATCH
         looks = [over] if over < now else [now - before for before in _LOOKS]
         for moment in looks:

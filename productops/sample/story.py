@@ -1,4 +1,4 @@
-"""What the shop's users did, hour by hour, as plain facts. Pure and seeded: the same `now`, the same story."""
+"""What the shop's users did, hour by hour, as plain facts. Pure, and the same for the same `now`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Fact(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """All facts of one hour (less at the end), and the visits: (minute, release, platform) -> (visits, crashed)."""
+    """Facts of one hour (less at the end), and visits: (minute, release, platform) -> [visits, crashed]."""
 
     until: float
     facts: list[Fact]
@@ -92,9 +92,7 @@ class Narrator:
         self._hourly = VISITS * scale / (DAYS * 24) / total / 0.8
 
     def hours(self, released: list[Version]) -> Iterator[Hour]:
-        start = (self.now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0) + timedelta(
-            hours=1
-        )
+        start = (self.now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         while start < self.now:
             end = min(start + timedelta(hours=1), self.now)
             yield self.hour(start, end, released)
@@ -138,9 +136,7 @@ class Narrator:
             told.facts.extend(self._confusion(person, begin + 20, release))
         for _times in range(rng.choices((0, 1, 2, 3), (12, 46, 32, 10))[0]):
             # Most of a visit lies within a minute, as at a till.
-            told.facts.append(
-                self.checkout(person, min(begin + rng.uniform(0, 40), told.until - 0.1), release)
-            )
+            told.facts.append(self.checkout(person, min(begin + rng.uniform(0, 40), told.until - 0.1), release))
 
     def search(self, person: Person, at: float, release: str, rate: float = 0.02) -> Fact:
         ms = round(self.rng.lognormvariate(5.4, 0.55))

@@ -1,4 +1,4 @@
-"""When things happen in the story: the releases with their staged deploys, and the rhythm of traffic. Pure."""
+"""When things happen: the releases with their staged deploys, and the rhythm of traffic. Pure."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def _version(version: str, tells: str, began: datetime, steps: tuple[tuple[float
 
 
 def _working_day(at: datetime) -> datetime:
-    """Ten in the morning UTC of that day; nobody ships from Friday to Sunday."""
+    """Ten in the morning UTC of that day, or of the nearest one on which people ship: Monday to Thursday."""
     day = at.replace(hour=10, minute=5, second=0, microsecond=0)
-    return day - timedelta(days=max(0, day.weekday() - 3))
+    return day + timedelta(days={4: -1, 5: 2, 6: 1}.get(day.weekday(), 0))
 
 
 def running(released: list[Version], person: Person, at: datetime) -> str:

@@ -1,7 +1,7 @@
 """Facts as the requests that clients of three protocols would have sent. Pure: bytes out, nothing sent.
 
-Sales go through the hub's own intake, what people do with the new feature through PostHog's, visits and errors
-through Sentry's.
+Sales go through the hub's own intake, what people do with the new feature through PostHog's, visits and
+errors through Sentry's.
 """
 
 from __future__ import annotations
@@ -158,9 +158,7 @@ def sentry_sessions(hour: Hour, to: Account) -> Iterator[Request]:
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for (minute, release, platform), (visits, crashed) in sorted(hour.visits.items()):
         row = {"started": _iso(minute), "exited": visits - crashed}
-        rows.setdefault(platform, {}).setdefault(release, []).append(
-            row | ({"crashed": crashed} if crashed else {})
-        )
+        rows.setdefault(platform, {}).setdefault(release, []).append(row | ({"crashed": crashed} if crashed else {}))
     for platform, of_release in rows.items():
         items = []
         for release, aggregates in of_release.items():
@@ -174,11 +172,7 @@ def sentry_sessions(hour: Hour, to: Account) -> Iterator[Request]:
 def sentry_errors(hour: Hour, to: Account) -> Iterator[Request]:
     """A few of the failed facts as error reports, the same ones every time."""
     for index, fact in enumerate(hour.facts):
-        if (
-            fact.bad
-            and fact.environment == "production"
-            and (index * 7919 + int(fact.at)) % 1000 < REPORTED * 1000
-        ):
+        if fact.bad and fact.environment == "production" and (index * 7919 + int(fact.at)) % 1000 < REPORTED * 1000:
             yield sentry_error(fact, hour.until, to)
 
 

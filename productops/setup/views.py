@@ -79,9 +79,7 @@ def _found(given: dict[str, Any]) -> tuple[User, Product]:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FIRST_RUN])
         if User.objects.exists():
             raise Http404
-        user = User.objects.create_user(
-            given["email"], given["password"], name=given["name"], zone=given["zone"]
-        )
+        user = User.objects.create_user(given["email"], given["password"], name=given["name"], zone=given["zone"])
         workspace = Workspace.objects.found(given["workspace"], user)
         product = Product.objects.found(workspace, given["product"], user)
         IngestKey.current(product)

@@ -14,10 +14,9 @@ from accounts.models import User, Workspace
 
 @pytest.fixture(autouse=True)
 def own_counters(settings: Any) -> None:
-    """Rate limits count in a cache of this test alone."""
-    settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": uuid4().hex}
-    }
+    """Rate limits count in a cache of this test alone; passwords are hashed quickly."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": uuid4().hex}}
 
 
 @pytest.fixture

@@ -87,7 +87,9 @@ def test_revoked_and_expired_are_over(invited, change):
     assert not User.objects.filter(email="new@example.com").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"password": "short"}, {"password": "1234567890"}, {"name": ""}, {"password": "new@example.com"}])
+@pytest.mark.parametrize(
+    "wrong", [{"password": "short"}, {"password": "1234567890"}, {"name": ""}, {"password": "new@example.com"}]
+)
 def test_weak_passwords_and_empty_names_make_no_account(invited, wrong):
     assert Client().post(invited, {**NEW, **wrong}).status_code == 400
     assert not User.objects.filter(email="new@example.com").exists()

@@ -6,9 +6,6 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tests import make
-from tests.accounts.test_sign_in import body
-
 pytestmark = pytest.mark.django_db
 NEW = "another horse battery"
 
@@ -28,7 +25,6 @@ def path(mailoutbox) -> str:
 def test_known_and_unknown_get_the_same_page(alice, mailoutbox):
     known, unknown = ask("alice@example.com"), ask("nobody@example.com")
     assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
-    assert body(Client().get(known["Location"]))
     assert [mail.to for mail in mailoutbox] == [["alice@example.com"], ["nobody@example.com"]]
     assert "/password/reset/key/" not in mailoutbox[1].body
 
@@ -84,10 +80,3 @@ def test_a_mail_server_that_is_away_changes_nothing_seen(alice, monkeypatch):
 
     monkeypatch.setattr("django.core.mail.EmailMessage.send", away)
     assert ask("alice@example.com").status_code == 302
-
-
-def test_mail_is_in_the_reader_s_language(alice, mailoutbox):
-    alice.language = "es"
-    alice.save()
-    ask("alice@example.com")
-    assert make.PASSWORD not in mailoutbox[0].body

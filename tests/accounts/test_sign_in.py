@@ -60,8 +60,12 @@ def test_eleventh_wrong_password_waits(alice, bob):
 
 def test_a_made_up_forwarded_address_does_not_help(alice):
     for n in range(10):
-        Client().post("/sign-in/", {"login": "alice@example.com", "password": "x"}, headers={"X-Forwarded-For": f"10.0.0.{n}"})
-    last = Client().post("/sign-in/", {"login": "alice@example.com", "password": "x"}, headers={"X-Forwarded-For": "10.9.9.9"})
+        Client().post(
+            "/sign-in/", {"login": "alice@example.com", "password": "x"}, headers={"X-Forwarded-For": f"10.0.0.{n}"}
+        )
+    last = Client().post(
+        "/sign-in/", {"login": "alice@example.com", "password": "x"}, headers={"X-Forwarded-For": "10.9.9.9"}
+    )
     assert last.status_code == 429
 
 
@@ -87,7 +91,11 @@ def test_next_never_leaves_the_hub(alice, evil):
 
 def as_query(evil: str):
     client = Client()
-    return client.post(f"{reverse('account_login')}", {"login": "alice@example.com", "password": make.PASSWORD}, query_params={"next": evil})
+    return client.post(
+        f"{reverse('account_login')}",
+        {"login": "alice@example.com", "password": make.PASSWORD},
+        query_params={"next": evil},
+    )
 
 
 def test_next_inside_the_hub_is_followed(alice, tienda):

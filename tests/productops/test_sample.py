@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from itertools import pairwise
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -59,7 +60,7 @@ def test_nothing_ships_from_friday_to_sunday_but_the_newest():
         released = timeline.versions(datetime(2026, 5, 4 + day, 9, tzinfo=UTC))
         assert [v.version for v in released] == ["2.1.0", "2.1.1", "2.2.0", "2.3.0", "2.3.1", "2.4.0"]
         assert all(v.began.weekday() < 4 for v in released[:-1])
-        assert all(a.stages[-1].at < b.began for a, b in zip(released, released[1:], strict=False))
+        assert all(a.stages[-1].at < b.began for a, b in pairwise(released))
 
 
 def test_voices_are_many_and_of_three_languages():

@@ -18,12 +18,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        parser.add_argument(
-            "--remove", action="store_true", help="delete the sample workspace and all its rows"
-        )
-        parser.add_argument(
-            "--force", action="store_true", help="load it although this hub can be reached by others"
-        )
+        parser.add_argument("--remove", action="store_true", help="delete the sample workspace and all its rows")
+        parser.add_argument("--force", action="store_true", help="load it although this hub can be reached by others")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["remove"]:
@@ -53,9 +49,7 @@ class Command(BaseCommand):
         if is_json:
             self.stdout.write(json.dumps(found))
             return
-        self.stdout.write(
-            f"{found['workspace']}  {settings.BASE_URL}{found['url_path']}  {found['seconds']} s"
-        )
+        self.stdout.write(f"{found['workspace']}  {settings.BASE_URL}{found['url_path']}  {found['seconds']} s")
         for who in cast.TEAM:
             self.stdout.write(f"  {who.role:10} {who.email:28} {cast.PASSWORD}")
         self.stdout.write(f"DSN  {found['dsn']}")

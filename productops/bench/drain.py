@@ -1,0 +1,153 @@
+"""The drain: how many accepted events a second are deduplicated, kept and rolled up, beside indexed COPY."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg2
+
+from metrics.intake import posthog
+from productops.bench import bodies
+from productops.bench.figures import Figure
+from productops.bench.hub import ROOT, Hub
+
+#: Processes that drain, and connections that COPY beside them.
+PROCESSES = 4
+EACH = 100
+
+_DRAIN = """
+import django, sys, time
+django.setup()
+from django.db import connection
+from metrics.counting import drain
+connection.ensure_connection()
+print("ready", flush=True)
+sys.stdin.readline()
+began = time.time()
+counted = 0
+while found := drain.run(600):
+    counted += found
+print(counted, began, time.time(), flush=True)
+"""
+
+_COPIED = """
+CREATE TABLE bench_copy (LIKE metrics_event INCLUDING DEFAULTS);
+CREATE INDEX ON bench_copy (product_id, signal_id, at);
+CREATE INDEX ON bench_copy (product_id, event_id);
+"""
+
+
+def run(server: str, events: int) -> Iterator[Figure]:
+    with Hub(server, has_redis=False) as hub:
+        limit = _copy(hub, events)
+        fill(hub, 20_000)
+        _drain(hub)  # makes the names: a product meets them once
+        fill(hub, events)
+        value, counted = _drain(hub)
+        left = hub.value("SELECT count(*) FROM metrics_inbox")
+        right = hub.value("SELECT sum(n) FROM metrics_rollup_hour WHERE slice = ''") == events + 20_000
+        told = f"{counted} events by {PROCESSES} processes; limit: indexed COPY by {PROCESSES} connections"
+        if left or not right or counted != events:
+            value, told = 0.0, f"WRONG: {left} batches left, sums {'right' if right else 'wrong'}; {told}"
+        yield Figure("drain", f"backlog, {EACH} events per request", value, "events/s", 120_000, limit=limit, note=told)
+        yield Figure("drain", "share of indexed COPY", value / limit, "", 0.3)
+
+
+def fill(hub: Hub, events: int) -> None:
+    """Accepted requests as the door leaves them, with fresh ids."""
+    rng, now = random.Random(uuid4().int), time.time()
+    parsed = [
+        posthog.to_events(orjson.loads(bodies.posthog(hub.key, EACH, rng).replace(bodies.SEQ, _seq(rng))), "1", now).events
+        for _number in range(min(200, events // EACH))
+    ]  # fmt: skip
+    out, at = io.StringIO(), datetime.now(UTC).isoformat()
+    for number in range(events // EACH):
+        rows = [event._replace(id=uuid4().hex) for event in parsed[number % len(parsed)]]
+        body = orjson.dumps({"events": [row[:] for row in rows], "outcomes": []})
+        out.write(f"{uuid4()}\t{hub.product_id}\tposthog\t{EACH}\t\\\\x{body.hex()}\t{at}\t0\t\n")
+    out.seek(0)
+    with closing(psycopg2.connect(hub.env["DATABASE_URL"])) as link, link, link.cursor() as cursor:
+        cursor.copy_expert(
+            "COPY metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error) FROM STDIN",
+            out,
+        )
+    hub.execute("VACUUM ANALYZE metrics_inbox")
+
+
+def _drain(hub: Hub) -> tuple[float, int]:
+    """(events per second, events counted) until the inbox is empty."""
+    env = {**hub.env, "DJANGO_SETTINGS_MODULE": "productops.settings"}
+    processes = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", _DRAIN], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _number in range(PROCESSES)
+    ]  # fmt: skip
+    for process in processes:
+        if process.stdout is None or process.stdout.readline() != "ready\n":
+            raise RuntimeError("A draining process did not start.")
+    told = []
+    for process in processes:
+        if process.stdin:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+    for process in processes:
+        told.append(process.communicate(timeout=600)[0].split())
+    counted = sum(int(words[0]) for words in told)
+    took = max(float(words[2]) for words in told) - min(float(words[1]) for words in told)
+    return counted / took, counted
+
+
+def _seq(rng: random.Random) -> bytes:
+    return str(UUID(int=rng.getrandbits(128)))[:18].encode()
+
+
+def _copy(hub: Hub, events: int) -> float:
+    """Rows a second that the same server takes by COPY into one indexed table of the same columns."""
+    hub.execute(_COPIED)
+    each, size = max(1, events // PROCESSES // 10_000), 10_000
+    chunks = [_chunk(hub.product_id, size) for _number in range(PROCESSES)]
+    threads = [threading.Thread(target=_copy_one, args=(hub, chunk, each)) for chunk in chunks]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rate = PROCESSES * each * size / (time.monotonic() - began)
+    hub.execute("DROP TABLE bench_copy")
+    return rate
+
+
+def _chunk(product: int, size: int) -> str:
+    at = datetime.now(UTC).isoformat()
+    props = '{""current_url"": ""https://shop.example/checkout?step=2""}'
+    return "".join(
+        f'{product},{at},{uuid4().hex},use,1,1,production,user-{n},customer-{n % 300},,server,Pro,,1,0,12.5,0,"{props}"\n'
+        for n in range(size)
+    )
+
+
+def _copy_one(hub: Hub, chunk: str, times: int) -> None:
+    with closing(psycopg2.connect(hub.env["DATABASE_URL"])) as link:
+        for _number in range(times):
+            with link, link.cursor() as cursor:
+                cursor.copy_expert(
+                    "COPY bench_copy FROM STDIN WITH (FORMAT csv,"
+                    " FORCE_NOT_NULL (user_name, customer, session, platform, plan, country))",
+                    io.StringIO(chunk),
+                )
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,149 @@
+"""The quick log: one field, matches while typing, Enter joins."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from feedback import similar
+from feedback.models import Complaint, Customer
+from incidents import quicklog
+from incidents.models import Incident
+from tests import make
+
+HX = {"HTTP_HX_REQUEST": "true"}
+
+
+def test_text_alone_is_enough(tienda, bob, as_) -> None:
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "No puedo pagar", "kind": "bug"}, **HX)
+    assert answer.status_code == 204
+    assert json.loads(answer["HX-Trigger"])["toast"]["text"] == "Logged"
+    complaint = Complaint.objects.get()
+    assert (complaint.text, complaint.logged_by, complaint.workspace) == ("No puedo pagar", bob, tienda)
+
+
+def test_customer_release_and_money_are_kept_as_they_were(tienda, shop, bob) -> None:
+    make.counted(shop, [make.event(customer="acme", release="2.4.0")])
+    acme = make.customer(tienda, "Acme", external_id="acme", plan="Team", revenue=120)
+    complaint = quicklog.log(tienda, "It fails", bob, acme)
+    assert complaint.release is not None
+    assert complaint.release.version == "2.4.0"
+    acme.plan = "Free"
+    acme.save()
+    complaint.refresh_from_db()
+    assert (complaint.plan, complaint.revenue) == ("Team", 120)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("el pago falla al finalizar", "O pagamento dá erro no checkout"),
+        ("checkout payment fails", "No puedo pagar, sale un error al comprar"),
+        ("a busca está lenta", "Search is slow since Monday"),
+        ("no entiendo dónde se guardan los filtros", "Onde ficam os filtros salvos? Não entendi"),
+    ],
+)
+def test_the_same_problem_is_found_across_languages(typed, said, tienda) -> None:
+    make.complaint(tienda, said)
+    make.complaint(tienda, "Please add a dark theme for the evening shift")
+    found = quicklog.matches(tienda, typed)
+    assert [m.title for m in found] == [said]
+
+
+def test_matches_stay_inside_the_workspace(tienda, mallory) -> None:
+    make.complaint(mallory.memberships.get().workspace, "The checkout payment fails")
+    assert quicklog.matches(tienda, "checkout payment fails") == []
+
+
+def test_enter_on_a_match_joins_the_incident(tienda, bob, as_) -> None:
+    incident = make.incident(tienda, "Checkout payment fails")
+    page = as_(bob).get(f"/w/{tienda.slug}/log/matches/?text=checkout payment fails", **HX).content.decode()
+    assert f'data-same="incident:{incident.number}"' in page
+    answer = as_(bob).post(
+        f"/w/{tienda.slug}/log/", {"text": "Payment fails again", "kind": "bug", "same": "incident:1"}, **HX
+    )
+    assert "INC-1" in json.loads(answer["HX-Trigger"])["toast"]["text"]
+    assert incident.reports.count() == 1
+    incident.refresh_from_db()
+    assert incident.impact["heard"] == 1
+
+
+def test_the_same_as_a_complaint_of_an_incident_joins_it(tienda, bob) -> None:
+    incident = make.incident(tienda)
+    first = make.complaint(tienda, "The card is refused")
+    from incidents.models import Report
+
+    Report.objects.join(incident, first, bob)
+    second = quicklog.log(tienda, "Card refused", bob, same_as=first)
+    assert second.report.incident == incident
+
+
+def test_a_foreign_customer_or_incident_is_refused(tienda, bob, mallory, as_) -> None:
+    elsewhere = mallory.memberships.get().workspace
+    foreign = make.customer(elsewhere, "Theirs")
+    make.incident(elsewhere)
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "x", "kind": "bug", "customer": foreign.pk})
+    assert answer.status_code == 200
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "x", "kind": "bug", "same": "incident:1"})
+    assert answer.status_code == 404
+    assert Complaint.objects.count() == 0
+
+
+def test_customers_are_found_while_typing(tienda, bob, as_) -> None:
+    make.customer(tienda, "Panadería Sol", domain="panaderiasol.es")
+    make.customer(tienda, "Nuvem Livros")
+    for typed in ("panaderia", "SOL", "sol.es", "ería"):
+        page = as_(bob).get(f"/w/{tienda.slug}/log/customers/?who={typed}", **HX).content.decode()
+        assert "Panadería Sol" in page, typed
+        assert "Nuvem" not in page
+
+
+@pytest.mark.parametrize("text", ["", "abc", "\x00\x00\x00\x00\x00", "%_%_%", "(((a+)+)+", "🙂" * 500, "x" * 5000])
+def test_odd_texts_match_nothing_and_break_nothing(text, tienda, bob, as_) -> None:
+    answer = as_(bob).get(f"/w/{tienda.slug}/log/matches/", {"text": text}, **HX)
+    assert answer.status_code == 200
+    assert b"data-same" not in answer.content
+
+
+def test_one_shared_word_is_not_the_same_problem() -> None:
+    item = (1, "Could we have a tip option at checkout? Our guests ask for it.")
+    assert similar.rank("checkout fails when paying by card", [item]) == []
+
+
+def test_a_viewer_cannot_log(tienda, as_) -> None:
+    victor = make.member(tienda, "viewer")
+    assert as_(victor).post(f"/w/{tienda.slug}/log/", {"text": "x", "kind": "bug"}).status_code == 403
+
+
+def test_logging_raises_the_incident_in_the_queue(tienda, bob) -> None:
+    incident = make.incident(tienda)
+    before = Incident.objects.get(pk=incident.pk).pain
+    quicklog.log(tienda, "I will cancel", bob, make.customer(tienda), join=incident, is_churn_risk=True)
+    after = Incident.objects.get(pk=incident.pk)
+    assert after.pain > before
+    assert after.impact["churn"] == 1
+
+
+def test_the_same_source_id_is_logged_once(tienda) -> None:
+    one = Complaint.objects.log(tienda, "hello", source="api", source_id="t-1")
+    assert Complaint.objects.log(tienda, "hello again", source="api", source_id="t-1") == one
+
+
+def test_what_a_person_typed_is_not_overwritten_by_events(tienda, shop, bob, as_) -> None:
+    from feedback import adopting
+
+    told = {"kind": "identify", "name": "identify", "customer": "acme"}
+    make.counted(shop, [make.event(**told, props={"traits": {"name": "Acme", "plan": "Team", "revenue": 50}})])
+    adopting.adopt_accounts()
+    acme = Customer.objects.get(external_id="acme")
+    assert (acme.name, acme.plan, acme.revenue) == ("Acme", "Team", 50)
+    form = {"name": "Acme & Co", "external_id": "acme", "plan": "Team"}
+    assert as_(bob).post(f"/w/{tienda.slug}/customers/{acme.pk}/edit/", form).status_code == 302
+    later = (timezone.now() + timedelta(seconds=5)).timestamp()
+    make.counted(shop, [make.event(**told, at=later, props={"traits": {"name": "ACME Inc"}})])
+    adopting.adopt_accounts()
+    acme.refresh_from_db()
+    assert acme.name == "Acme & Co"

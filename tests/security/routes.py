@@ -1,0 +1,179 @@
+"""Every address of the hub with who may do what there: the second book, kept by hand, beside accounts.access.
+
+A route that is not here fails the matrix; so does one whose view declares another act than this table says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.security.world import World
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+Kwargs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`methods`: G, H, P as in GET, HEAD, POST; all others are answered with 405."""
+
+    act: str
+    methods: str
+    kwargs: Callable[[World], Kwargs] = lambda world: {}
+
+    @property
+    def allowed(self) -> set[str]:
+        return {{"G": "GET", "H": "HEAD", "P": "POST"}[letter] for letter in self.methods}
+
+
+def _incident(world: World) -> Kwargs:
+    return {"number": world.incidents[0].number}
+
+
+def _signal(world: World) -> Kwargs:
+    return {"pk": world.releases[0].pk, "signal": world.signals[0].pk, "measure": "failure_rate"}
+
+
+def _undo(world: World) -> Kwargs:
+    return {"number": world.incidents[0].number, "event": world.decision(world.incidents[0]).pk}
+
+
+def _release(world: World) -> Kwargs:
+    return {"pk": world.releases[0].pk}
+
+
+def _customer(world: World) -> Kwargs:
+    return {"pk": world.customers[0].pk}
+
+
+def _member(world: World) -> Kwargs:
+    return {"pk": world.membership("agent").pk}
+
+
+def _product(world: World) -> Kwargs:
+    return {"product": world.product.pk}
+
+
+VIEW, TRIAGE, PUBLIC, MINE = "workspace.view", "incident.triage", "anyone", "signed_in"
+
+PAGES: dict[str, Route] = {
+    # Whoever comes.
+    "home": Route(PUBLIC, "G"),
+    "live": Route(PUBLIC, "G"),
+    "ready": Route(PUBLIC, "G"),
+    "version": Route(PUBLIC, "G"),
+    "setup:welcome": Route(PUBLIC, "GHP"),
+    "accounts:invitation": Route(PUBLIC, "GHP", lambda world: {"token": world.invitation_text}),
+    "account_login": Route(PUBLIC, "GHP"),
+    "account_logout": Route(PUBLIC, "GHP"),
+    "account_signup": Route(PUBLIC, "GHP"),
+    "account_inactive": Route(PUBLIC, "GH"),
+    "account_reset_password": Route(PUBLIC, "GHP"),
+    "account_reset_password_done": Route(PUBLIC, "GH"),
+    "account_reset_password_from_key": Route(PUBLIC, "GHP", lambda world: {"uidb36": "1", "key": "x-y"}),
+    "account_reset_password_from_key_done": Route(PUBLIC, "GH"),
+    # Oneself.
+    "styleguide": Route(MINE, "G"),
+    "accounts:me": Route(MINE, "GHP"),
+    "accounts:change_password": Route(MINE, "P"),
+    "accounts:issue_token": Route(MINE, "P"),
+    "accounts:revoke_token": Route(MINE, "P", lambda world: {"pk": world.tokens[0].pk}),
+    "account_change_password": Route(MINE, "GH"),
+    "account_set_password": Route(MINE, "GH"),
+    # A workspace.
+    "workspace": Route(VIEW, "G"),
+    "palette": Route(VIEW, "G"),
+    "accounts:people": Route(VIEW, "GH"),
+    "accounts:invite": Route("member.edit", "P"),
+    "accounts:member": Route("member.edit", "G", _member),
+    "accounts:change_role": Route("member.edit", "P", _member),
+    "accounts:remove": Route("member.edit", "P", _member),
+    "accounts:revoke_invitation": Route("member.edit", "P", lambda world: {"pk": world.invitations[0].pk}),
+    "setup:new_product": Route("product.edit", "GHP"),
+    "setup:start": Route("product.edit", "GH", _product),
+    "setup:waiting": Route("product.edit", "GH", _product),
+    "setup:deploy": Route("release.edit", "P", _product),
+    "incidents:index": Route(VIEW, "G"),
+    "incidents:report": Route(TRIAGE, "GP"),
+    "incidents:detail": Route(VIEW, "G", _incident),
+    "incidents:customers": Route(VIEW, "G", _incident),
+    "incidents:comment": Route("incident.comment", "P", _incident),
+    "incidents:undo": Route(TRIAGE, "P", _undo),
+    **{f"incidents:{verb}": Route(TRIAGE, "P", _incident) for verb in ("accept", "start", "mitigate", "close", "wake")},
+    **{
+        f"incidents:{verb}": Route(TRIAGE, "GP", _incident)
+        for verb in ("decline", "duplicate", "snooze", "resolve", "reopen", "assign", "set_severity")
+    },
+    "feedback:log": Route("complaint.log", "GP"),
+    "feedback:matches": Route("complaint.log", "G"),
+    "feedback:who": Route("complaint.log", "G"),
+    "feedback:complaints": Route(VIEW, "G"),
+    "feedback:complaint": Route(VIEW, "G", lambda world: {"pk": world.complaints[0].pk}),
+    "feedback:customers": Route(VIEW, "G"),
+    "feedback:create_customer": Route("customer.edit", "GP"),
+    "feedback:customer": Route(VIEW, "G", _customer),
+    "feedback:edit_customer": Route("customer.edit", "GP", _customer),
+    "releases:index": Route(VIEW, "G"),
+    "releases:create": Route("release.edit", "GP"),
+    "releases:health": Route(VIEW, "G", _release),
+    "releases:deploy": Route("release.edit", "GP", _release),
+    "releases:adoption_data": Route(VIEW, "G", _release),
+    "releases:signal": Route(VIEW, "G", _signal),
+    "releases:signal_csv": Route(VIEW, "G", _signal),
+    "releases:signal_data": Route(VIEW, "G", _signal),
+    "metrics:data": Route("data.view", "G"),
+    "metrics:rotate": Route("product.edit", "P", lambda world: {"pk": world.key.pk}),
+    "metrics:replay": Route("product.edit", "P", lambda world: {"pk": world.quarantine[0].pk}),
+}
+
+
+@dataclass(frozen=True)
+class Api:
+    acts: dict[str, str]
+    kwargs: Callable[[World], Kwargs] = lambda world: {}
+
+
+def _version(world: World) -> Kwargs:
+    return {"version": world.releases[0].version}
+
+
+API: dict[str, Api] = {
+    "api:releases": Api({"GET": VIEW, "POST": "release.edit"}),
+    "api:deploys": Api({"GET": VIEW, "POST": "release.edit"}, _version),
+    "api:health": Api({"GET": VIEW}, _version),
+    "api:rollups": Api({"GET": VIEW}),
+    "api:regressions": Api({"GET": VIEW}),
+    "api:incidents": Api({"GET": VIEW}),
+    "api:incident": Api({"GET": VIEW, "PATCH": TRIAGE}, _incident),
+    "api:complaints": Api({"GET": VIEW, "POST": "complaint.log"}),
+    "api:customers": Api({"GET": VIEW, "POST": "customer.edit"}),
+    "api:outcomes": Api({"GET": "data.view"}),
+}
+#: Of the API, but for everybody.
+DOCUMENTS = {"api:schema"}
+
+
+def patterns(resolver: URLResolver | None = None, space: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """(full name, pattern) of every address, however deep it is included."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry, f"{space}{entry.namespace}:" if entry.namespace else space)
+        else:
+            yield f"{space}{entry.name}", entry
+
+
+def address(name: str, world: World, slug: str | None = None, **changes: Any) -> str:
+    """The address of a route for the objects of `world`; `slug` and `changes` put in others."""
+    route: Route | Api = PAGES[name] if name in PAGES else API[name]
+    kwargs = {**route.kwargs(world), **changes}
+    if has_slug(name):
+        kwargs["slug"] = slug or world.workspace.slug
+    return reverse(name, kwargs=kwargs)
+
+
+def has_slug(name: str) -> bool:
+    return name in PAGES and PAGES[name].act not in {PUBLIC, MINE}

@@ -1,0 +1,202 @@
+"""A workspace in which everything there is exists, `n` times over, with every text from outside as one likes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.utils import timezone
+
+from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
+from activity.models import Event as Activity
+from feedback.models import Complaint, Contact, Customer
+from incidents import ledger
+from incidents.models import Incident, Report, Update
+from metrics.intake.writer import hour_of
+from metrics.models import IngestKey, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
+from releases.models import Feature, Product, Release
+from tests import make
+
+#: (what it is, which one, how long it may be) -> the text.
+Say = Callable[[str, int, int], str]
+
+
+def plainly(what: str, i: int, limit: int) -> str:
+    return f"canary {what} {i}"[:limit]
+
+
+@dataclass
+class World:
+    workspace: Workspace
+    product: Product
+    key: IngestKey
+    people: dict[str, User]
+    removed: User
+    invitation_text: str = ""
+    invitations: list[Invitation] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    features: list[Feature] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    customers: list[Customer] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+    quarantine: list[Quarantine] = field(default_factory=list)
+    tokens: list[ApiToken] = field(default_factory=list)
+
+    @property
+    def owner(self) -> User:
+        return self.people["owner"]
+
+    def membership(self, role: str) -> Membership:
+        return Membership.objects.get(workspace=self.workspace, user=self.people[role])
+
+    def decision(self, incident: Incident) -> Activity:
+        """The newest event of an incident that can be undone."""
+        return Activity.objects.about(incident).exclude(by=None).filter(detail__has_key="before").order_by("-id")[0]
+
+
+def build(n: int = 1, say: Say = plainly, name: str = "Tienda") -> World:
+    owner = make.user(f"owner-{uuid4().hex[:8]}@example.com", name=say("owner", 0, 80))
+    workspace = Workspace.objects.found(name, owner)
+    workspace.name = say("workspace", 0, 80)
+    workspace.save()
+    product = Product.objects.found(workspace, name)
+    product.name = say("product", 0, 80)
+    product.save()
+    people = {"owner": owner}
+    for role in Role.values[1:]:
+        people[role] = make.member(workspace, role, f"{role}-{uuid4().hex[:8]}@example.com", name=say(role, 0, 80))
+    removed = make.member(workspace, "manager", f"removed-{uuid4().hex[:8]}@example.com")
+    Membership.objects.get(user=removed).remove()
+    world = World(workspace, product, IngestKey.current(product), people, removed)
+    grow(world, n, say)
+    return world
+
+
+def grow(world: World, n: int, say: Say = plainly) -> None:
+    """`n` more of everything."""
+    start = len(world.releases)
+    for i in range(start, start + n):
+        _ship(world, i, say)
+    _use(world, start, n, say)
+    for i in range(start, start + n):
+        _say(world, i, say)
+        _work(world, i, say)
+        _receive(world, i, say)
+        _people(world, i, say)
+
+
+def _ship(world: World, i: int, say: Say) -> None:
+    now = timezone.now()
+    world.features.append(Feature.objects.create(product=world.product, name=say("feature", i, 80)))
+    release = make.release(
+        world.product, say("version", i, 120), now - timedelta(minutes=90 - i % 60),
+        environment="production", percentage=50,
+    )  # fmt: skip
+    release.deploy(say("environment", i, 40), 10, at=now - timedelta(minutes=20))
+    world.releases.append(release)
+    name = say("signal", i, 100)
+    world.signals.append(
+        Signal.objects.create(product=world.product, kind="use", name=name, feature=world.features[-1])
+    )
+
+
+def _use(world: World, start: int, n: int, say: Say) -> None:
+    """Events of everything, counted."""
+    now = timezone.now().timestamp()
+    events = []
+    for i in range(start, start + n):
+        for k in range(12):
+            events.append(
+                make.event(
+                    world.signals[i].name, release=world.releases[i].version, at=now - 600 - k * 300,
+                    customer=say("external", i, 120), user=say("user", i, 120), plan=say("plan", i, 40),
+                    platform=say("platform", i, 40), feature=world.features[i].name, bad=k % 2, value=120.0 + k,
+                )  # fmt: skip
+            )
+    make.counted(world.product, events)
+
+
+def _say(world: World, i: int, say: Say) -> None:
+    customer = Customer.objects.create(
+        workspace=world.workspace, external_id=say("external", i, 120), name=say("customer", i, 120),
+        domain=say("domain", i, 120), plan=say("plan", i, 40), revenue=100 + i, currency="EUR", owner=world.owner,
+    )  # fmt: skip
+    Contact.objects.create(customer=customer, name=say("contact", i, 120), email=f"contact{i}@example.com")
+    world.customers.append(customer)
+    world.complaints.append(
+        Complaint.objects.log(
+            world.workspace, say("complaint", i, 10_000), world.people["agent"], customer,
+            product=world.product, feature=world.features[i], release=world.releases[i], is_churn_risk=True,
+            contact_name=say("contact", i, 120), contact_email=f"contact{i}@example.com",
+        )  # fmt: skip
+    )
+
+
+def _work(world: World, i: int, say: Say) -> None:
+    now, release, signal = timezone.now(), world.releases[i], world.signals[i]
+    trace = make.evidence(signal=signal.pk, name=signal.name, feature=say("feature", i, 80))
+    trace["slice"] = f"plan={say('plan', i, 40)}"
+    regression = Regression.objects.create(
+        release=release, environment="production", signal=signal, measure="failure_rate", evidence=trace,
+        slice=trace["slice"][:60], data_up_to=now, started_at=now - timedelta(hours=1),
+    )  # fmt: skip
+    quiet = {**trace, "measure": "volume", "status": "not_enough", "n_new": 3.0, "needed": 10.0}
+    Verdict.objects.create(
+        release=release, environment="production", verdict="regressed", reasons={"worse": 1, "not_enough": 1},
+        trace=[trace, quiet], share=0.5, data_up_to=now,
+    )  # fmt: skip
+    found = Incident.objects.open_for(regression, now)
+    told = Incident.objects.report(
+        world.workspace, say("incident", i, 200), world.owner, product=world.product,
+        feature=world.features[i], release=release,
+    )  # fmt: skip
+    told.assign(world.owner, world.people["pm"])
+    Update.objects.comment(told, world.people["pm"], say("comment", i, 20_000))
+    Report.objects.join(told, world.complaints[i], world.people["agent"])
+    for incident in (found, told):
+        ledger.weigh(incident, now)
+        incident.refresh_from_db()
+    world.incidents += [told, found]
+
+
+def _receive(world: World, i: int, say: Say) -> None:
+    now = timezone.now()
+    world.quarantine.append(
+        Quarantine.objects.create(
+            batch_id=uuid4(), product=world.product, protocol="sentry", events=1, body=b'{"events":[],"outcomes":[]}',
+            received_at=now, error=say("error", i, 200),
+        )  # fmt: skip
+    )
+    Refusal.objects.create(
+        product_id=world.product.pk, at=now, protocol="sentry", status=400, reason=say("reason", i, 60),
+        detail=say("detail", i, 300), client="0" * 16,
+    )  # fmt: skip
+    Outcome.objects.get_or_create(
+        product_id=world.product.pk, hour=hour_of(now), protocol="sentry", category="use",
+        outcome="invalid", reason=say("reason", i, 60), defaults={"n": 1},
+    )  # fmt: skip
+
+
+def _people(world: World, i: int, say: Say) -> None:
+    invitation, text = Invitation.objects.send(
+        world.workspace, f"invited{i}-{uuid4().hex[:6]}@example.com", "agent", world.owner
+    )
+    world.invitations.append(invitation)
+    world.invitation_text = text
+    for role in world.people:
+        token, _text = ApiToken.objects.issue(world.membership(role), say("token", i, 60))
+        world.tokens.append(token)
+    if i:
+        make.member(world.workspace, "agent", name=say("agent", i, 80))
+
+
+def token_of(user: User, workspace: Workspace, **fields: Any) -> str:
+    """A working token's text; `fields` change the stored one."""
+    token, text = ApiToken.objects.issue(Membership.objects.get(user=user, workspace=workspace), "test")
+    if fields:
+        ApiToken.objects.filter(pk=token.pk).update(**fields)
+    return text
