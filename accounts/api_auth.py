@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -37,5 +37,9 @@ class Allowed(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         acts: dict[str, str] = getattr(view, "acts", {})
         act = acts.get("GET" if request.method in {"HEAD", "OPTIONS"} else request.method or "")
-        return act is not None and isinstance(request.auth, ApiToken) and access.can(request.auth.membership, act)
+        if not isinstance(request.auth, ApiToken):
+            return False
+        if act is None:
+            raise MethodNotAllowed(request.method or "")
+        return access.can(request.auth.membership, act)
 

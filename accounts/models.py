@@ -221,7 +221,7 @@ class ApiTokenManager(models.Manager["ApiToken"]):
             name=name,
             token_id=token.id,
             digest=token.digest,
-            last_four=token.secret[-4:],
+            last_four=token.text[-4:],
             expires_at=timezone.now() + TOKEN_LIFE,
         )
 

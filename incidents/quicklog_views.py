@@ -24,7 +24,10 @@ class LogForm(forms.Form):
     text = forms.CharField(label=gettext_lazy("What did they say?"), max_length=10_000, widget=forms.Textarea)
     customer = forms.IntegerField(required=False, widget=forms.HiddenInput)
     feature = forms.ModelChoiceField(
-        label=gettext_lazy("Feature"), queryset=Feature.objects.none(), required=False, empty_label=gettext_lazy("Not said")
+        label=gettext_lazy("Feature"),
+        queryset=Feature.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("Not said"),
     )
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"), choices=Complaint.Kind.choices, initial=Complaint.Kind.BUG, widget=forms.RadioSelect

@@ -17,7 +17,7 @@ def new_key() -> str:
 
 
 class IngestKey(models.Model):
-    """Public and write-only: it may stand in a web page. Rotating makes a new one, the old works until revoked."""
+    """Public and write-only: it may stand in a web page. Rotating makes a new one; the old stops within seconds."""
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="keys")
     key = models.CharField(max_length=32, unique=True, default=new_key)
