@@ -126,9 +126,11 @@ def _usage(incident: Incident) -> dict[str, tuple[int, int, datetime]]:
         rows = rows.filter(release_id=incident.release_id)
     if incident.environment:
         rows = rows.filter(environment=incident.environment)
-    sums = rows.values("customer").annotate(u=Sum("uses"), f=Sum("failures"), last=Max("last_at"))
+    sums = rows.values("customer").annotate(
+        u=Sum("uses"), f=Sum("failures"), s=Sum("struggles"), last=Max("last_at")
+    )
     if not _is_slowness(incident):
-        sums = sums.filter(f__gt=0)
+        sums = sums.filter(Q(f__gt=0) | Q(s__gt=0))
     return {row["customer"]: (row["u"], row["f"], row["last"]) for row in sums.order_by("-f", "-u")[:MOST_ROWS]}
 
 

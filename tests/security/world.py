@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
 from activity.models import Event as Activity
 from feedback.models import Complaint, Contact, Customer
-from incidents import ledger
+from incidents import attending, ledger
 from incidents.models import Incident, Report, Update
 from metrics.intake.writer import hour_of
 from metrics.models import IngestKey, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
@@ -149,7 +149,8 @@ def _work(world: World, i: int, say: Say) -> None:
         release=release, environment="production", verdict="regressed", reasons={"worse": 1, "not_enough": 1},
         trace=[trace, quiet], share=0.5, data_up_to=now,
     )  # fmt: skip
-    found = Incident.objects.open_for(regression, now)
+    attending.open_incidents(now)
+    found = Incident.objects.get(regression=regression)
     told = Incident.objects.report(
         world.workspace, say("incident", i, 200), world.owner, product=world.product,
         feature=world.features[i], release=release,

@@ -1,0 +1,66 @@
+"""What the pipeline tests share: partitions, a brute-force recount, and a whole hub in its own processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from metrics import partitions
+from metrics.models import RollupHour, RollupMinute
+from productops.bench.hub import Hub
+
+
+@pytest.fixture
+def days(db: None) -> None:
+    partitions.ensure(timezone.now())
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[Hub]:
+    """Web and worker with a database of their own, shared by the tests that only add to it."""
+    with Hub(os.environ["DATABASE_URL"]) as made:
+        made.start_web()
+        made.start_worker()
+        yield made
+
+
+def together(*jobs: Callable[[], Any]) -> list[Any]:
+    """Runs the jobs in threads that begin at the same moment; their results, or the error of one."""
+    gate, found = threading.Barrier(len(jobs)), [None] * len(jobs)
+
+    def run(place: int, job: Callable[[], Any]) -> None:
+        try:
+            gate.wait(10)
+            found[place] = job()
+        except Exception as error:
+            found[place] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return found
+
+
+def sums(model: type[RollupMinute] | type[RollupHour], **where: Any) -> dict[str, float]:
+    names = ("n", "bad", "bad_sq", "users", "bad_users", "timed", "total")
+    rows = list(model.objects.filter(**{"slice": "", **where}).values(*names))
+    return {name: sum(row[name] for row in rows) for name in names}
+
+
+def seen() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM metrics_event_seen")
+        return cursor.fetchone()[0]
