@@ -134,7 +134,7 @@ def _releases_seen(customer: Customer) -> list[dict[str, Any]]:
 @allow("customer.edit")
 def edit_customer(request: MemberRequest, pk: int | None = None) -> HttpResponse:
     """A new customer, or a change to one. What a person typed is never overwritten by events."""
-    known = get_object_or_404(Customer.objects.of(request.workspace), pk=pk) if pk else None
+    known = get_object_or_404(Customer.objects.of(request.workspace), pk=pk) if pk is not None else None
     form = CustomerForm(request.POST or None, instance=known or Customer(workspace=request.workspace))
     if not form.is_valid():
         template = "feedback/_customer_form.html" if pages.is_htmx(request) else "feedback/customer_form.html"

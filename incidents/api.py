@@ -74,8 +74,9 @@ class ChangeSerializer(serializers.Serializer[Any]):
 class ComplaintSerializer(serializers.ModelSerializer[Complaint]):
     text = CleanCharField(max_length=10_000)
     customer = CleanCharField(
-        source="customer.external_id", required=False, allow_null=True, default=None, help_text="its external id"
-    )
+        source="customer.external_id", max_length=120, required=False, allow_null=True, default=None,
+        help_text="its external id",
+    )  # fmt: skip
     product = serializers.CharField(source="product.slug", required=False, allow_null=True, default=None)
     feature = serializers.CharField(source="feature.name", required=False, allow_null=True, default=None)
     release = serializers.CharField(source="release.version", required=False, allow_null=True, default=None)
@@ -282,11 +283,6 @@ def _log(request: Request, data: dict[str, Any]) -> Complaint:
     product = (data.pop("product", None) or {}).get("slug")
     number = ((data.pop("report", None) or {}).get("incident") or {}).get("number")
     fields: dict[str, Any] = {**data, "source": "api"}
-    customer = None
-    if external_id:
-        customer, _new = Customer.objects.get_or_create(
-            workspace=workspace, external_id=external_id, defaults={"name": external_id}
-        )
     if product:
         fields["product"] = product_of(request, product)
     if version:
@@ -302,6 +298,11 @@ def _log(request: Request, data: dict[str, Any]) -> Complaint:
         join = Incident.objects.of(workspace).filter(number=number).first()
         if join is None:
             raise ValidationError({"incident": ["This incident does not exist here."]})
+    customer = None
+    if external_id:  # last, so that a refused request leaves no customer behind
+        customer, _new = Customer.objects.get_or_create(
+            workspace=workspace, external_id=external_id, defaults={"name": external_id}
+        )
     return quicklog.log(workspace, fields.pop("text"), user_of(request), customer, join, **fields)
 
 
@@ -310,6 +311,6 @@ def _moment(given: str) -> Any:
         found = parse_datetime(given.replace(" ", "+"))
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None or found.tzinfo is None or not 1970 <= found.year <= 9000:
         raise ValidationError({"since": ["Use ISO 8601 with a zone, e.g. 2026-11-22T10:00:00Z."]})
     return found

@@ -58,6 +58,19 @@ def detail(request: MemberRequest, number: int) -> HttpResponse:
     return render(request, "incidents/index.html", context)
 
 
+@require_GET
+@allow("workspace.view")
+def impact(request: MemberRequest, number: int) -> HttpResponse:
+    """The ledger alone, which an open page asks for again and again."""
+    incident = _find(request, number)
+    stamp = f"{incident.weighed_at.timestamp():.0f}" if incident.weighed_at else "-"
+    if (same := pages.unchanged(request, stamp)) is not None:
+        return same
+    response = render(request, "incidents/_ledger.html", {"incident": incident})
+    response["X-Stamp"] = stamp
+    return response
+
+
 def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
     rows = ledger.touched(incident)
     reports = incident.reports.select_related("complaint__customer").order_by("-complaint__created_at")

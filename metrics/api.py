@@ -176,7 +176,8 @@ def _moment(request: Request, name: str) -> datetime | None:
         found = parse_datetime(given.replace(" ", "+"))
     except ValueError:
         found = None
-    if found is None:
+    # Beside the ends of the calendar neither sums of times nor PostgreSQL's zones work.
+    if found is None or not 1970 <= found.year <= 9000:
         raise ValidationError({name: ["Use ISO 8601, e.g. 2026-11-22T10:00:00Z."]})
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

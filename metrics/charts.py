@@ -95,10 +95,16 @@ def _frame(release: Release, environment: str, signal: Signal, measure: str, at:
             is_sliced=False,
             has_hists=measure.startswith("latency"),
         )
-        busy = frame.sum(signal.pk, None).n
-        if measure == "volume" or (busy.size and busy.sum() / busy.size >= ENOUGH):
+        if measure == "volume" or _is_full(frame, signal.pk, release.pk, at):
             break
     return frame
+
+
+def _is_full(frame: series.Frame, signal: int, release: int, at: Window) -> bool:
+    """Whether the buckets hold enough, also of the new release while it is the smaller part."""
+    whole, ours = frame.sum(signal, None).n, frame.sum(signal, {release}).n
+    after = ours[max(0, (int(at.began.timestamp()) - frame.since) // frame.step) :]
+    return bool(whole.size and whole.mean() >= ENOUGH and (not after.size or after.mean() >= ENOUGH / 3))
 
 
 def sparks(

@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 
 from productops.lib.tell import bare_percent, milliseconds, percent, whole
 
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
 #: A stored trace entry, see watching.trace.
 Trace = dict[str, Any]
 
@@ -182,4 +184,5 @@ def _signed(number: float, digits: int) -> str:
 def _compact(number: float) -> str:
     if abs(number) < 10_000:
         return f"{number:.1f}"
-    return f"{number:.1e}".replace("e+0", " × 10^").replace("e+", " × 10^")
+    digits, _e, power = f"{number:.1e}".partition("e")
+    return f"{digits} × 10{str(int(power)).translate(_RAISED)}"

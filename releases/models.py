@@ -18,6 +18,8 @@ from activity.models import record
 
 #: How long after its first deploy a release is watched.
 WATCH = timedelta(hours=72)
+#: How far from now a deploy may be.
+FARTHEST = timedelta(days=3653)
 #: New releases that events alone may make in a day; more go to no release at all (a cardinality attack).
 DISCOVERED_PER_DAY = 50
 
@@ -137,6 +139,8 @@ class Release(models.Model):
         if percentage is not None and not 0 <= percentage <= 100:
             raise ValidationError({"percentage": _("A percentage lies between 0 and 100.")})
         moment = at or timezone.now()
+        if not timezone.now() - FARTHEST <= moment <= timezone.now() + FARTHEST:
+            raise ValidationError({"at": _("Choose a time less than ten years away.")})
         with transaction.atomic():
             locked = Release.objects.select_for_update().get(pk=self.pk)
             deploy, is_new = Deploy.objects.get_or_create(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -47,6 +47,10 @@ class IncidentKind(models.TextChoices):
     OUTAGE = "outage", _("Outage")
     REGRESSION = "regression", _("Regression")
     NOT_UNDERSTOOD = "not_understood", _("Not understood")
+
+
+#: How long an incident may sleep.
+LONGEST_SNOOZE = timedelta(days=366)
 
 
 class Stale(Exception):
@@ -215,6 +219,8 @@ class Incident(models.Model):
     def snooze(self, by: User, until: datetime, expected: int | None = None) -> Event:
         if until <= timezone.now():
             raise ValidationError({"until": _("Choose a time that is still to come.")})
+        if until > timezone.now() + LONGEST_SNOOZE:
+            raise ValidationError({"until": _("Choose a time within a year.")})
         return self._move("snooze", by, expected, snoozed_until=until)
 
     def wake(self, by: User | None, why: Any = None) -> Event:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from math import ceil, log
+from operator import itemgetter
 from typing import NamedTuple
 
 from metrics.detection.histogram import BINS, GAMMA, SMALLEST
@@ -34,12 +35,13 @@ class Key(NamedTuple):
     bucket: int  # unix seconds
 
 
-class Person(NamedTuple):
+class Cohort(NamedTuple):
+    """Whose users are counted together: each user once, however often they come in that day."""
+
     day: date
     signal: int
     release: int
     environment: str
-    user: int
 
 
 @dataclass
@@ -73,54 +75,74 @@ class Usage:
     last: float = 0.0
 
 
-Visit = tuple[int, int, tuple[str, ...]]  # minute, bad events in it, the slices of its first event
+Visit = tuple[int, int, Sum]  # minute, bad events in it, where it is counted
+
+
+class Place:
+    """Where events that look alike are counted: one minute of one signal, release, environment and slices."""
+
+    __slots__ = ("cohort", "key", "people", "slices", "sum")
+
+    def __init__(self, key: Key, slices: tuple[str, ...], cohort: Cohort, people: dict[int, list[Visit]]) -> None:
+        self.key, self.slices, self.cohort, self.people, self.sum = key, slices, cohort, people, Sum()
 
 
 @dataclass
 class Grouped:
-    minutes: dict[Key, Sum] = field(default_factory=dict)
-    usage: dict[tuple[str, date, int, int, str], Usage] = field(default_factory=dict)
-    people: dict[Person, list[Visit]] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
+    usage: dict[tuple[str, Cohort], Usage] = field(default_factory=dict)
+    people: dict[Cohort, dict[int, list[Visit]]] = field(default_factory=dict)
+
+    def minutes(self) -> dict[Key, Sum]:
+        """One row for all, and one for each slice."""
+        found: dict[Key, Sum] = {}
+        for place in self.places:
+            for name in place.slices:
+                key = place.key._replace(slice=name)
+                row = found.get(key)
+                if row is None:
+                    row = found[key] = Sum()
+                row.add(place.sum)
+        return found
 
 
 def group(events: Iterable[Event], known: Known) -> Grouped:
     """Everything the events add up to, by minute. Hours are made from the minutes by `by_hour`."""
     found = Grouped()
-    days: dict[int, date] = {}
+    # Most events look like many others; what follows from their looks is found out once.
+    places: dict[tuple[object, ...], Place | None] = {}
+    hashes: dict[str, int] = {}
     for event in events:
-        signal = known.signals.get((event.kind, event.name))
-        if signal is None:  # identify and feedback are not measured
-            continue
-        release = known.releases.get(event.release, 0)
         minute = int(event.at) // 60 * 60
-        day = days.get(minute // 86_400) or days.setdefault(
-            minute // 86_400, datetime.fromtimestamp(minute, UTC).date()
-        )
-        slices = _slices(event, known)
-        bin_ = None if event.value is None else duration_bin(event.value)
-        for name in slices:
-            key = Key(signal, event.environment, release, name, minute)
-            row = found.minutes.get(key)
-            if row is None:
-                row = found.minutes[key] = Sum()
-            row.n += event.n
-            row.bad += event.bad
-            if bin_ is not None and event.value is not None:
-                row.timed += 1
-                row.total += event.value
-                row.bins[bin_] = row.bins.get(bin_, 0) + 1
+        looks = (event.kind, event.name, event.environment, event.release, event.plan, event.platform, minute)
+        if looks in places:
+            place = places[looks]
+        else:
+            place = places[looks] = _place(found, event, minute, known)
+        if place is None:  # identify and feedback are not measured
+            continue
+        row = place.sum
+        row.n += event.n
+        row.bad += event.bad
+        if event.value is not None:
+            bin_ = duration_bin(event.value)
+            row.timed += 1
+            row.total += event.value
+            row.bins[bin_] = row.bins.get(bin_, 0) + 1
         if event.customer:
-            _use(found, event, day, signal, release)
+            _use(found, event, place.cohort)
         if event.user:
-            person = Person(day, signal, release, event.environment, user_hash(event.user))
-            found.people.setdefault(person, []).append((minute, event.bad, slices))
+            user = hashes.get(event.user)
+            if user is None:
+                user = hashes[event.user] = user_hash(event.user)
+            place.people.setdefault(user, []).append((minute, event.bad, row))
     return found
 
 
 def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
     hours: dict[Key, Sum] = {}
     for key, row in minutes.items():
-        hour = Key(*key[:4], key.bucket // 3600 * 3600)
+        hour = key._replace(bucket=key.bucket // 3600 * 3600)
         total = hours.get(hour)
         if total is None:
             total = hours[hour] = Sum()
@@ -128,23 +150,33 @@ def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
     return hours
 
 
-def count_person(
-    found: Grouped, person: Person, visits: list[Visit], is_new: bool, bad_before: int
-) -> None:
+def count_person(visits: list[Visit], is_new: bool, bad_before: int) -> None:
     """Adds what a user's day changes: the first visit, the first bad one, and Σ(bad)² as it grows."""
-    visits.sort()
+    if len(visits) > 1:
+        visits.sort(key=_minute_and_bad)
     if is_new:
-        for row in _rows(found, person, visits[0]):
-            row.users += 1
+        visits[0][2].users += 1
     so_far = bad_before
-    for visit in visits:
-        bad = visit[1]
-        if not bad:
-            continue
-        for row in _rows(found, person, visit):
+    for _minute, bad, row in visits:
+        if bad:
             row.bad_sq += (so_far + bad) ** 2 - so_far**2
             row.bad_users += so_far == 0
-        so_far += bad
+            so_far += bad
+
+
+_minute_and_bad = itemgetter(0, 1)
+
+
+def _place(found: Grouped, event: Event, minute: int, known: Known) -> Place | None:
+    signal = known.signals.get((event.kind, event.name))
+    if signal is None:
+        return None
+    release = known.releases.get(event.release, 0)
+    cohort = Cohort(datetime.fromtimestamp(minute, UTC).date(), signal, release, event.environment)
+    key = Key(signal, event.environment, release, "", minute)
+    place = Place(key, _slices(event, known), cohort, found.people.setdefault(cohort, {}))
+    found.places.append(place)
+    return place
 
 
 def user_hash(user: str) -> int:
@@ -168,17 +200,13 @@ def _slices(event: Event, known: Known) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _rows(found: Grouped, person: Person, visit: Visit) -> Iterable[Sum]:
-    for name in visit[2]:
-        yield found.minutes[Key(person.signal, person.environment, person.release, name, visit[0])]
-
-
-def _use(found: Grouped, event: Event, day: date, signal: int, release: int) -> None:
-    key = (event.customer, day, signal, release, event.environment)
+def _use(found: Grouped, event: Event, cohort: Cohort) -> None:
+    key = (event.customer, cohort)
     row = found.usage.get(key)
     if row is None:
         row = found.usage[key] = Usage()
     row.uses += event.n
     row.failures += event.bad
-    row.struggles += 1 if event.props.get("struggle") else 0
+    if event.props.get("struggle"):
+        row.struggles += 1
     row.last = max(row.last, event.at)

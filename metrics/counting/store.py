@@ -15,7 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg2.extras import execute_values
 
 from metrics.counting import sketch
-from metrics.counting.grouping import Key, Person, Sum, Usage
+from metrics.counting.grouping import Cohort, Key, Sum, Usage
 from metrics.intake.event import Event
 
 _COLUMNS = (
@@ -44,7 +44,7 @@ def unseen(cursor: CursorWrapper, product: int, ids: Sequence[str], today: date)
         " WHERE NOT EXISTS (SELECT 1 FROM metrics_event_seen old"
         "  WHERE old.product_id = %s AND old.event_id = id AND old.day = %s)"
         " ORDER BY id ON CONFLICT DO NOTHING RETURNING replace(event_id::text, '-', '')",
-        [product, today, sorted(set(ids)), product, today - timedelta(days=1)],
+        [product, today, _numbers(sorted(set(ids))), product, today - timedelta(days=1)],
     )
     return {row[0] for row in cursor.fetchall()}
 
@@ -72,28 +72,33 @@ def keep(cursor: CursorWrapper, product: int, rows: Iterable[tuple[Event, int, i
 
 
 def count_people(
-    cursor: CursorWrapper, product: int, people: Sequence[tuple[Person, int]]
-) -> dict[Person, tuple[bool, int]]:
-    """For each (person, bad events now): whether the day is new for them, and their bad events before."""
+    cursor: CursorWrapper, product: int, people: dict[Cohort, dict[int, int]]
+) -> Iterable[tuple[Cohort, int, bool, int]]:
+    """people: cohort -> user -> bad events now. For each user whose day changed: cohort, user, whether the day
+    is new for them, and their bad events before."""
     # A mark of our own tells our inserts from updates; partitioned tables do not give out xmax.
     mark = random.getrandbits(62)
-    rows = [(product, *person, bad, mark) for person, bad in sorted(people)]
-    found = execute_values(
-        cursor.cursor,
-        "INSERT INTO metrics_user_day AS u (product_id, day, signal_id, release_id, environment, user_hash, bad, mark)"
-        " VALUES %s ON CONFLICT (product_id, day, signal_id, release_id, environment, user_hash)"
+    cohorts = sorted(people)
+    rows = [(place, user, bad) for place, at in enumerate(cohorts) for user, bad in sorted(people[at].items())]
+    places, users, bads = zip(*rows, strict=True)
+    days, signals, releases, environments = zip(*cohorts, strict=True)
+    cursor.execute(
+        "WITH cohort AS (SELECT * FROM unnest(%s::date[], %s::bigint[], %s::bigint[], %s::text[])"
+        "  WITH ORDINALITY AS c (day, signal_id, release_id, environment, place))"
+        " INSERT INTO metrics_user_day AS u"
+        " (product_id, day, signal_id, release_id, environment, user_hash, bad, mark)"
+        " SELECT %s, day, signal_id, release_id, environment, v.user_hash, v.bad, %s"
+        " FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS v (place, user_hash, bad) JOIN cohort USING (place)"
+        " ORDER BY place, v.user_hash"
+        " ON CONFLICT (product_id, day, signal_id, release_id, environment, user_hash)"
         " DO UPDATE SET bad = u.bad + excluded.bad WHERE excluded.bad > 0"
         " RETURNING day, signal_id, release_id, environment, user_hash, bad, mark",
-        rows,
-        page_size=2000,
-        fetch=True,
-    )
-    added = dict(people)
-    changed = {}
-    for *key, bad, made in found:
-        person = Person(*key)
-        changed[person] = (made == mark, bad - added[person])
-    return changed
+        [list(days), list(signals), list(releases), list(environments), product, mark,
+         _numbers(p + 1 for p in places), _numbers(users), _numbers(bads)],
+    )  # fmt: skip
+    for day, signal, release, environment, user, bad, made in cursor.fetchall():
+        cohort = Cohort(day, signal, release, environment)
+        yield cohort, user, made == mark, bad - people[cohort][user]
 
 
 def add_rollups(cursor: CursorWrapper, table: str, product: int, sums: dict[Key, Sum]) -> None:
@@ -161,24 +166,26 @@ def _upsert_many(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ..
     return found
 
 
-def add_usage(
-    cursor: CursorWrapper, product: int, usage: dict[tuple[str, date, int, int, str], Usage]
-) -> None:
-    rows = [
-        (product, *key, row.uses, row.failures, row.struggles, datetime.fromtimestamp(row.last, UTC))
-        for key, row in sorted(usage.items())
-    ]
-    if rows:
-        execute_values(
-            cursor.cursor,
-            "INSERT INTO metrics_customer_day AS c (product_id, customer, day, signal_id, release_id, environment,"
-            " uses, failures, struggles, last_at) VALUES %s"
-            " ON CONFLICT (product_id, customer, day, signal_id, release_id, environment) DO UPDATE SET"
-            " uses = c.uses + excluded.uses, failures = c.failures + excluded.failures,"
-            " struggles = c.struggles + excluded.struggles, last_at = greatest(c.last_at, excluded.last_at)",
-            rows,
-            page_size=1000,
-        )
+def add_usage(cursor: CursorWrapper, product: int, usage: dict[tuple[str, Cohort], Usage]) -> None:
+    if not usage:
+        return
+    keys = sorted(usage)
+    rows = [usage[key] for key in keys]
+    customers, cohorts = zip(*keys, strict=True)
+    days, signals, releases, environments = zip(*cohorts, strict=True)
+    cursor.execute(
+        "INSERT INTO metrics_customer_day AS c (product_id, customer, day, signal_id, release_id, environment,"
+        " uses, failures, struggles, last_at) SELECT %s, customer, day, signal, release, environment, uses, failures,"
+        " struggles, to_timestamp(last) FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::text[],"
+        "  %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[]) WITH ORDINALITY"
+        " AS v (customer, day, signal, release, environment, uses, failures, struggles, last, place) ORDER BY place"
+        " ON CONFLICT (product_id, customer, day, signal_id, release_id, environment) DO UPDATE SET"
+        " uses = c.uses + excluded.uses, failures = c.failures + excluded.failures,"
+        " struggles = c.struggles + excluded.struggles, last_at = greatest(c.last_at, excluded.last_at)",
+        [product, list(customers), _numbers(days), _numbers(signals), _numbers(releases), list(environments),
+         _numbers(row.uses for row in rows), _numbers(row.failures for row in rows),
+         _numbers(row.struggles for row in rows), _numbers(row.last for row in rows)],
+    )  # fmt: skip
 
 
 def add_accounts(cursor: CursorWrapper, workspace: int, seen: dict[str, tuple[float, dict[str, Any]]]) -> None:
@@ -198,6 +205,11 @@ def add_accounts(cursor: CursorWrapper, workspace: int, seen: dict[str, tuple[fl
             template="(%s, %s, %s::jsonb, %s)",
             page_size=1000,
         )
+
+
+def _numbers(values: Iterable[object]) -> str:
+    """An array as PostgreSQL reads it, for values that need no quotes; several times faster than the driver's."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _with(hist: bytes, bins: Any) -> bytes:

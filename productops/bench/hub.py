@@ -31,9 +31,13 @@ BEAT = "-m celery -A productops beat -l warning --pidfile= -s"
 
 
 class Hub:
-    """`with Hub(server_url) as hub:` gives an empty, provisioned hub; what was started ends with it."""
+    """`with Hub(server_url) as hub:` gives an empty, provisioned hub; what was started ends with it.
 
-    def __init__(self, server: str, *, has_redis: bool = True, **env: str) -> None:
+    `like` is another hub on the same server that nothing is connected to: its database is copied, which is
+    faster than making one.
+    """
+
+    def __init__(self, server: str, *, like: Hub | None = None, has_redis: bool = True, **env: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="productops-hub-"))
         self.server, self.database = server, f"productops_hub_{secrets.token_hex(5)}"
         self.port = free_port()
@@ -46,18 +50,26 @@ class Hub:
             "REDIS_URL": self.redis.url if self.redis else "",
             "BASE_URL": self.url,
             "DATA_DIR": str(self.folder / "data"),
-            "SECRET_KEY": secrets.token_hex(32),
+            "SECRET_KEY": like.env["SECRET_KEY"] if like else secrets.token_hex(32),
             "DEBUG": "0",
             "PYTHONUNBUFFERED": "1",
             **env,
         }
-        self.product_id, self.key, self.token, self.dsn = 0, "", "", ""
+        self.like, self.product_id, self.key, self.token = like, 0, "", ""
+
+    @property
+    def dsn(self) -> str:
+        return self.url.replace("://", f"://{self.key}@") + f"/{self.product_id}"
 
     def __enter__(self) -> Hub:
         try:
-            _execute(self.server, f'CREATE DATABASE "{self.database}"')
-            self.manage("migrate", "--noinput", "-v", "0")
-            self._provision()
+            if self.like:
+                _execute(self.server, f'CREATE DATABASE "{self.database}" TEMPLATE "{self.like.database}"')
+                self.product_id, self.key, self.token = self.like.product_id, self.like.key, self.like.token
+            else:
+                _execute(self.server, f'CREATE DATABASE "{self.database}"')
+                self.manage("migrate", "--noinput", "-v", "0")
+                self._provision()
         except BaseException:
             self.__exit__()
             raise
@@ -75,8 +87,7 @@ class Hub:
     def _provision(self) -> None:
         given = ["--workspace", "Bench", "--product", "Shop", "--email", "owner@example.com"]
         found = json.loads(self.manage("provision", "--json", "--password", "correct horse battery", *given))
-        self.product_id, self.key = found["product_id"], found["ingest_key"]
-        self.token, self.dsn = found["api_token"], found["dsn"]
+        self.product_id, self.key, self.token = found["product_id"], found["ingest_key"], found["api_token"]
 
     def manage(self, *argv: str, timeout: float = 300.0, wrap: tuple[str, ...] = ()) -> str:
         done = subprocess.run(  # noqa: S603
@@ -131,7 +142,7 @@ class Hub:
         return file.read_text(errors="replace")[-4000:] if file.exists() else ""
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        with closing(psycopg2.connect(self.env["DATABASE_URL"])) as link, link.cursor() as cursor:
+        with closing(psycopg2.connect(self.env["DATABASE_URL"])) as link, link, link.cursor() as cursor:
             cursor.execute(sql, params)
             return cursor.fetchall() if cursor.description else []
 

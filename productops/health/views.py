@@ -175,7 +175,7 @@ def signal_data(request: MemberRequest, pk: int, signal: int, measure: str) -> H
 @allow("workspace.view")
 def adoption_data(request: MemberRequest, pk: int) -> HttpResponse:
     release = _find(request, pk)
-    environment = request.GET.get("environment", "production")
+    environment = request.GET.get("environment", "production").replace("\x00", "")[:40]
     at = charts.window(release, environment, timezone.now())
     rows = charts.adoption(release, environment, at)
     return JsonResponse(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelError
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 
 _TITLES = {
@@ -33,6 +35,25 @@ class Pages(LimitOffsetPagination):
     max_limit = 500
 
 
+class CleanJSON(JSONParser):  # type: ignore[misc]
+    """Refuses, besides broken JSON, what is nested too deeply to be read and text that no database keeps."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            found = super().parse(stream, media_type, parser_context)
+            json.dumps(found, ensure_ascii=False).encode()
+        except RecursionError:
+            raise exceptions.ParseError("This JSON is nested too deeply.") from None
+        except UnicodeEncodeError:
+            raise exceptions.ParseError("This JSON has half a character (a lone surrogate).") from None
+        return found
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+
+
 class Conflict(exceptions.APIException):
     """409; `extra` is merged into the problem, e.g. the legal moves."""
 
@@ -50,6 +71,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     elif isinstance(error, ModelError):
         errors = error.message_dict if hasattr(error, "error_dict") else {"detail": error.messages}
         error = exceptions.ValidationError(errors)

@@ -15,16 +15,31 @@ from metrics import partitions
 from metrics.models import RollupHour, RollupMinute
 from productops.bench.hub import Hub
 
+LOOSE = (*partitions.TABLES, "metrics_rollup_hour", "metrics_customer_day")
+
 
 @pytest.fixture
-def days(db: None) -> None:
+def days(request: pytest.FixtureRequest, db: None) -> Iterator[None]:
+    """The day partitions; and after a test that commits, the tables that Django does not know how to empty."""
     partitions.ensure(timezone.now())
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    if marker and marker.kwargs.get("transaction"):
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {', '.join(LOOSE)}")
 
 
 @pytest.fixture(scope="session")
-def hub() -> Iterator[Hub]:
+def empty_hub() -> Iterator[Hub]:
+    """A provisioned database to copy; nothing is started on it."""
+    with Hub(os.environ["DATABASE_URL"], has_redis=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def hub(empty_hub: Hub) -> Iterator[Hub]:
     """Web and worker with a database of their own, shared by the tests that only add to it."""
-    with Hub(os.environ["DATABASE_URL"]) as made:
+    with Hub(empty_hub.server, like=empty_hub) as made:
         made.start_web()
         made.start_worker()
         yield made

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.http import HttpResponse
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -38,9 +39,20 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+_browsers: dict[int, Client] = {}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_signed_in_yet() -> None:
+    _browsers.clear()
+
+
 def ask(user: User | None, method: str, path: str, **headers: Any) -> HttpResponse:
+    if user and user.pk not in _browsers:
+        _browsers[user.pk] = browser(user)
+    client = _browsers[user.pk] if user else browser()
     with undone():
-        return browser(user).generic(method, path, headers=headers or None)
+        return client.generic(method, path, headers=headers or None)
 
 
 def body(response: HttpResponse) -> bytes:
@@ -157,7 +169,9 @@ def test_object_of_another_workspace_does_not_exist(name, world, elsewhere):
 
 def _foreign_number(world: World, elsewhere: World) -> int:
     worlds.make.incident(world.workspace, "Only here", world.owner)
-    return world.workspace.incidents.order_by("-number")[0].number + 0 * elsewhere.workspace.pk
+    number = world.workspace.incidents.order_by("-number")[0].number
+    assert not elsewhere.workspace.incidents.filter(number=number).exists()
+    return number
 
 
 @pytest.mark.parametrize("name", INSIDE)
@@ -319,20 +333,13 @@ def test_api_with_a_token_of_elsewhere(name, world, elsewhere):
             assert response.status_code == missing.status_code == 404
             assert response.content == missing.content
         elif kwargs:
-            data = {"environment": "production"}
-            assert call(token, method, path, data=data_of(data)).status_code == 404
+            assert call(token, method, path, data='{"environment": "production"}').status_code == 404
         elif method == "GET":
             assert response.status_code == 200
 
 
 def _missing(value: Any) -> Any:
     return NOWHERE if isinstance(value, int) else "no-such-version"
-
-
-def data_of(given: dict[str, Any]) -> str:
-    from json import dumps
-
-    return dumps(given)
 
 
 # The door's addresses (what each refuses is in test_bad_input.py, at a real server).

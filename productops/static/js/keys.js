@@ -4,11 +4,28 @@ import { openDialog } from "./dialogs.js";
 const isOff = () => document.body.dataset.shortcuts === "off";
 const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 let wantsPlace = false;
+let early = null; // what is typed between "c" and the open dialog
 
 function press(selector) {
   const found = document.querySelector(selector);
   if (!found) return false;
   found.click();
+  return true;
+}
+
+// The dialog takes a moment to come; nothing typed meanwhile is lost, or taken for another key.
+function log() {
+  const link = document.querySelector(".side a[data-dialog]");
+  if (!link) return false;
+  early = "";
+  openDialog(link.href).finally(() => {
+    const field = document.querySelector("#dialog textarea");
+    if (field && early) {
+      field.value = early + field.value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    early = null;
+  });
   return true;
 }
 
@@ -20,13 +37,18 @@ function byKey(key) {
     field?.select();
     return Boolean(field);
   }
-  if (key === "c") return press(".side a[data-dialog]");
+  if (key === "c") return log();
   if (key === "z") return press("#toasts [data-undo-now]");
   return press(`[data-press="${CSS.escape(key)}"]`);
 }
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || isOff()) return;
+  if (early !== null) {
+    if (event.key.length === 1) early += event.key;
+    event.preventDefault();
+    return;
+  }
   if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
   const key = event.key;
   if (wantsPlace) {
@@ -41,5 +63,3 @@ document.addEventListener("keydown", (event) => {
   }
   if (byKey(key)) event.preventDefault();
 });
-
-export { openDialog };

@@ -33,6 +33,18 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+// On a small screen there is no pane beside the list: the link leads to the page.
+document.addEventListener(
+  "click",
+  (event) => {
+    const row = event.target.closest("[data-list] [data-row][hx-get]");
+    if (!row || matchMedia("(min-width: 761px)").matches) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    location.assign(row.href);
+  },
+  true,
+);
 document.addEventListener("click", (event) => {
   const row = event.target.closest("[data-list] [data-row]");
   if (row?.hasAttribute("hx-get")) select(row, false);

@@ -1,0 +1,122 @@
+"""A PM's morning, by keyboard alone."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from incidents.models import Incident
+from tests import make
+
+pytestmark = pytest.mark.browser
+
+
+def queue(tienda, *titles: str) -> list[Incident]:
+    made = [make.incident(tienda, title) for title in titles]
+    for at, incident in enumerate(made):
+        Incident.objects.filter(pk=incident.pk).update(pain=100 - at)
+    return made
+
+
+def test_three_decisions_by_keyboard_with_undo(tienda, carol, browse) -> None:
+    first, second, third = queue(tienda, "One", "Two", "Three")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/?show=decide")
+    expect(page.locator("[data-row][aria-current=true]")).to_contain_text("One")
+    page.keyboard.press("1")
+    expect(page.locator(".toast")).to_contain_text("INC-1 accepted")
+    expect(page.locator("#detail h2")).to_have_text("Two")
+    page.keyboard.press("3")
+    page.locator("dialog[open] textarea").fill("By design.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#detail h2")).to_have_text("Three")
+    page.keyboard.press("z")
+    expect(page.locator(".toast").last).to_contain_text("INC-2 is as it was")
+    for incident in (first, second, third):
+        incident.refresh_from_db()
+    assert [i.status for i in (first, second, third)] == ["triaged", "new", "new"]
+
+
+def test_moving_shows_each_and_the_address_is_the_view(tienda, carol, browse) -> None:
+    queue(tienda, "One", "Two")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    page.keyboard.press("j")
+    expect(page.locator("#detail h2")).to_have_text("Two")
+    page.wait_for_url("**/triage/2/*")
+    page.reload()
+    expect(page.locator("#detail h2")).to_have_text("Two")
+    page.keyboard.press("k")
+    expect(page.locator("#detail h2")).to_have_text("One")
+
+
+def test_severity_assign_and_help(tienda, carol, browse) -> None:
+    (incident,) = queue(tienda, "One")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    page.keyboard.press("s")
+    page.get_by_text("High", exact=True).click()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".toast").last).to_contain_text("severity")
+    page.keyboard.press("m")
+    expect(page.locator("#detail .eyebrow")).to_contain_text("Carol")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
+    incident.refresh_from_db()
+    assert (incident.severity, incident.assignee) == ("high", carol)
+
+
+def test_single_keys_can_be_switched_off(tienda, carol, browse) -> None:
+    (incident,) = queue(tienda, "One")
+    carol.has_shortcuts = False
+    carol.save()
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    page.keyboard.press("1")
+    page.wait_for_timeout(300)
+    incident.refresh_from_db()
+    assert incident.status == "new"
+
+
+def test_the_palette_goes_anywhere(tienda, carol, browse) -> None:
+    queue(tienda, "Broken invoices")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("invoices")
+    expect(page.locator("#palette-options [aria-selected=true]")).to_contain_text("Broken invoices")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/triage/1/")
+
+
+def test_a_complaint_is_logged_from_anywhere_and_joins(tienda, bob, browse) -> None:
+    (incident,) = queue(tienda, "Checkout payment fails")
+    make.customer(tienda, "Panadería Sol", external_id="sol")
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/customers/")
+    page.keyboard.press("c")
+    page.keyboard.type("el pago falla en el checkout")
+    expect(page.locator("#matches [role=option]").first).to_contain_text("INC-1")
+    page.locator("#who").fill("panad")
+    expect(page.locator("#whos [role=option]")).to_contain_text("Panadería Sol")
+    page.keyboard.press("Enter")
+    expect(page.locator("#who")).to_have_value("Panadería Sol")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("INC-1")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    complaint = incident.reports.get().complaint
+    assert complaint.customer is not None
+    assert complaint.customer.external_id == "sol"
+
+
+def test_on_a_phone_the_list_comes_first_and_leads_to_the_incident(tienda, carol, browse) -> None:
+    queue(tienda, "One", "Two")
+    page = browse(carol, phone=True)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    expect(page.locator("#detail")).to_be_hidden()
+    page.locator("[data-row]").nth(1).click()
+    expect(page.locator("#detail h2")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
