@@ -244,8 +244,8 @@ def _add_messages(product: Product, new: list[Event]) -> None:
                 at=datetime.fromtimestamp(e.at, timezone.get_default_timezone()),
                 text=str(e.props.get("text") or e.props.get("message") or "")[:10_000],
                 customer=e.customer,
-                contact_name=str(e.props.get("contact_name") or "")[:120],
-                contact_email=str(e.props.get("contact_email") or "")[:254],
+                contact_name=str(e.props.get("contact_name") or e.props.get("name") or "")[:120],
+                contact_email=str(e.props.get("contact_email") or e.props.get("email") or "")[:254],
                 feature=e.feature,
                 release=e.release,
             )

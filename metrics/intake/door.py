@@ -121,7 +121,8 @@ class Door:
         is_token = key.startswith("po_")
         owner = await self.keys.owner(key, wanted if is_token else "")
         # The same words for an unknown product and a wrong key: neither tells an attacker anything.
-        if owner is None or (wanted and not is_token and wanted.isdecimal() and int(wanted) != owner.product_id):
+        is_other = owner and wanted.isdecimal() and not is_token and wanted.lstrip("0") != str(owner.product_id)
+        if owner is None or is_other:
             raise Refused(401, "unknown_key", "This key does not belong to this product, or was revoked.")
         return owner
 
@@ -148,7 +149,11 @@ class Door:
     async def _refuse(self, call: Call, protocol: Protocol, refused: Refused) -> Answer:
         """Counts the refusal; a refusal that cannot be counted is still a refusal."""
         answer = protocol.refuse(refused)
-        product = await self._named_product(call, protocol)
+        try:
+            product = await self._named_product(call, protocol)
+        except Exception:  # whatever broke in looking it up, the refusal is told
+            log.warning("The product of a refusal (%s) could not be looked up", refused.reason)
+            product = 0
         at = datetime.fromtimestamp(call.now, UTC)
         outcome = "too_large" if refused.status == 413 else "invalid"
         note = Note(outcomes=Counter({(product, hour_of(at), protocol.name, "request", outcome, refused.reason): 1}))
@@ -169,7 +174,7 @@ class Door:
         """The product a refused request meant, when it says so by address or by a key that is known; else 0."""
         wanted = protocol.product(call)
         if protocol.name == "sentry":
-            return int(wanted) if wanted else 0
+            return await self.keys.named(wanted) if wanted else 0
         try:
             key, _parse = protocol.open(call)
         except Refused:

@@ -98,6 +98,12 @@ class Hub:
             raise RuntimeError(f"manage.py {argv[0]} failed:\n{done.stderr[-2000:]}")
         return done.stdout
 
+    def sample(self, wrap: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Loads the sample workspace; what it tells."""
+        said = self.manage("sample", "--json", wrap=wrap)
+        found: dict[str, Any] = json.loads(said[said.index("{") :])
+        return found
+
     def start_web(self, workers: int = 1, application: str = "") -> None:
         """Serves the hub, or another ASGI `application`, and waits until it answers."""
         words = WEB.replace("productops.asgi:application", application) if application else WEB

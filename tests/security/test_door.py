@@ -65,7 +65,7 @@ def news(run: Callable[[], Any]) -> tuple[Any, dict[tuple[Any, ...], int], int]:
 @pytest.fixture(autouse=True)
 def _each_refusal_is_kept() -> None:
     """Of each kind one a second is kept in full."""
-    time.sleep(1.05 - 0.05)
+    time.sleep(1.0)
 
 
 # Wrong keys.
@@ -314,12 +314,12 @@ def test_bombs_are_cheap_to_refuse(hub, encoding):
         ("snappy", b"x", 415),
         ("gzip, gzip, gzip", b"x", 415),
         ("gzip", b"not gzip", 400),
-        ("gzip", gzip.compress(b"[]" * 1000)[:-9], 400),
+        ("gzip", gzip.compress(b"[]" * 1000, mtime=0)[:-9], 400),
         ("br", bytes(range(200)), 400),
         ("zstd", b"\x28\xb5\x2f\xfdxxxxxxx", 400),
         ("deflate", b"\xff" * 100, 400),
-        ("gzip", gzip.compress(b'[{"name": "a"}]') + b"trailing", 400),
-        ("gzip", gzip.compress(b'[{"name": "a"}]'), 200),
+        ("gzip", gzip.compress(b'[{"name": "a"}]', mtime=0) + b"trailing", 400),
+        ("gzip", gzip.compress(b'[{"name": "a"}]', mtime=0), 200),
         ("identity", b'[{"name": "a"}]', 200),
     ],
 )

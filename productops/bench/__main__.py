@@ -1,0 +1,43 @@
+"""`python -m productops.bench [NAME ...]`: see bin/bench."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from productops.bench import drain, intake, loop, pages, sample
+from productops.bench.figures import Figure
+
+BENCHES = ("intake", "drain", "loop", "pages", "sample")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bin/bench", description="Measures the hub; one JSON line per figure. Exit 1 when a goal is not reached."
+    )
+    parser.add_argument("name", nargs="*", help=f"{', '.join(BENCHES)}; none means all")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each figure of intake")
+    parser.add_argument("--events", type=int, default=600_000, help="in the backlog of drain")
+    options = parser.parse_args(argv)
+    if unknown := set(options.name) - set(BENCHES):
+        parser.error(f"unknown bench: {', '.join(sorted(unknown))}. Known: {', '.join(BENCHES)}")
+    server = os.environ["DATABASE_URL"]
+    runs: dict[str, Callable[[], Iterator[Figure]]] = {
+        "intake": lambda: intake.run(server, options.seconds),
+        "drain": lambda: drain.run(server, options.events),
+        "loop": lambda: loop.run(server),
+        "pages": lambda: pages.run(server),
+        "sample": lambda: sample.run(server),
+    }
+    failed = 0
+    for name in options.name or BENCHES:
+        for figure in runs[name]():
+            print(figure.line(), flush=True)
+            failed += not figure.ok
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
