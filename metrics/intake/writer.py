@@ -99,7 +99,7 @@ class Writer:
         _close(link)
 
     def _more(self) -> list[tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]]:
-        found = []
+        found: list[tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]] = []
         while len(found) < TOGETHER:
             try:
                 item = self._queue.get_nowait()

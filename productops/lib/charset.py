@@ -18,7 +18,7 @@ class Utf8:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.encoding and request.encoding.lower() not in _KNOWN:
-            # The page that says so may look at the query as well.
-            request.encoding = "utf-8"
+            # Not by its setter, which reads the query first.
+            request._encoding = "utf-8"  # type: ignore[attr-defined]
             raise BadRequest("Send UTF-8.")
         return self.get_response(request)

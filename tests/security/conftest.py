@@ -28,7 +28,7 @@ from tests.security.world import World
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Starts the hub with less patience for slow bodies than in production, so that nobody waits 15 s.
 _START = (
-    "import sys, uvicorn; from metrics.intake import door; door.PATIENCE = 1.5;"
+    "import sys, uvicorn, productops.asgi; from metrics.intake import door; door.PATIENCE = 1.5;"
     "uvicorn.run('productops.asgi:application', fd=int(sys.argv[1]), access_log=False, server_header=False)"
 )
 
