@@ -1,4 +1,4 @@
-"""The steps of bin/bench, in .venv: a PostgreSQL, durable as in real life, then the benches in a process of their own."""
+"""The steps of bin/bench, in .venv: a PostgreSQL, durable as in real life, then the benches."""
 
 import contextlib
 import os
@@ -26,7 +26,8 @@ def main(argv: list[str]) -> int:
             stack.callback(server.stop)
             url = server.url
         env = {**os.environ, "DATABASE_URL": url or "", "PYTHONPATH": str(ROOT)}
-        return subprocess.run([sys.executable, "-m", "productops.bench", *argv], cwd=ROOT, env=env, check=False).returncode
+        command = [sys.executable, "-m", "productops.bench", *argv]
+        return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

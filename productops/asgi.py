@@ -10,7 +10,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "productops.settings")
 
 from django.core.wsgi import get_wsgi_application
 
+from productops.lib import charset
+
 _django = get_wsgi_application()
+_django.request_class = charset.Request
 
 from a2wsgi import WSGIMiddleware  # noqa: E402
 

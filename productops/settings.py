@@ -57,7 +57,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "productops.lib.headers.SecurityHeaders",
-    "productops.lib.charset.Utf8",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -243,6 +242,7 @@ if not _is_collected:
     # Before collectstatic, files come from where they lie; their folder is not missed.
     warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_USE_FINDERS = not _is_collected
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 EMAIL_BACKEND = env.text(
     "EMAIL_BACKEND",

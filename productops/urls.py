@@ -13,6 +13,7 @@ from incidents.api import Complaints, Incidents, OneIncident
 from metrics.api import Outcomes, Regressions, Rollups
 from productops import views
 from productops.health.api import Health
+from releases import sentry_cli as cli
 from releases.api import Deploys, Releases
 
 handler400 = "productops.errors.bad_request"
@@ -41,6 +42,18 @@ api = [
     path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),
 ]
 
+_org = "organizations/<str:org>/"
+
+sentry_cli = [
+    path("", cli.Info.as_view(), name="info"),
+    path(f"{_org}repos/", cli.Nothing.as_view(), name="repos"),
+    path(f"{_org}releases/", cli.CliReleases.as_view(), name="releases"),
+    path(f"{_org}releases/<path:version>/deploys/", cli.CliDeploys.as_view(), name="deploys"),
+    path(f"{_org}releases/<path:version>/previous-with-commits/", cli.Nothing.as_view(empty={}), name="previous"),
+    path(f"{_org}releases/<path:version>/", cli.CliRelease.as_view(), name="release"),
+    path("projects/<str:org>/<str:project>/releases/", cli.CliReleases.as_view(http_method_names=["get"]), name="of"),
+]
+
 urlpatterns = [
     path("", views.home, name="home"),
     path("live", views.live, name="live"),
@@ -57,4 +70,5 @@ urlpatterns = [
     path("", include("productops.health.urls")),
     path("", include("metrics.urls")),
     path("api/v1/", include((api, "api"))),
+    path("api/0/", include((sentry_cli, "sentry_cli"))),
 ]

@@ -8,9 +8,9 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg2
@@ -24,9 +24,15 @@ TOGETHER = 400
 #: Requests waiting for the database; more are refused with 503 rather than kept in memory.
 WAITING = 4_000
 
+#: Bytes of bodies that may share one statement, so that a few large ones do not make it unbearable.
+TOGETHER_BYTES = 16 * 2**20
+
 _INBOX = """
 INSERT INTO metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error)
-VALUES %s ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id
+SELECT id, product, protocol, events, decode(body, 'hex'), at, 0, ''
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::int[], %s::text[], %s::timestamptz[])
+AS v (id, product, protocol, events, body, at)
+ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id::text
 """
 OUTCOME = """
 INSERT INTO metrics_outcome (product_id, hour, protocol, category, outcome, reason, n) VALUES %s
@@ -35,6 +41,8 @@ ON CONFLICT (product_id, hour, protocol, category, outcome, reason) DO UPDATE SE
 _REFUSAL = "INSERT INTO metrics_refusal (product_id, at, protocol, status, reason, detail, client) VALUES %s"
 
 OutcomeKey = tuple[int, datetime, str, str, str, str]
+#: batch, product, protocol, events, body, received at
+InboxRow = tuple[UUID, int, str, int, bytes, datetime]
 
 
 class StoreDown(Exception):
@@ -45,21 +53,23 @@ class StoreDown(Exception):
 class Note:
     """One request's rows: an inbox row, or only what is counted of a refusal."""
 
-    inbox: tuple[UUID, int, str, int, bytes, datetime] | None = None
+    inbox: InboxRow | None = None
     outcomes: Counter[OutcomeKey] = field(default_factory=Counter)
-    duplicates: Counter[OutcomeKey] = field(default_factory=Counter)  # counted when the batch is already there
+    duplicates: Callable[[], Counter[OutcomeKey]] = Counter  # what is counted when the batch is already there
     refusal: tuple[int, datetime, str, int, str, str, str] | None = None
+
+
+Waiting = tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]
 
 
 class Writer:
     """A thread with its own connection. `store` resolves once the rows are committed."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop] | None]
-        self._queue = queue.Queue(WAITING)
-        self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in (1, 2)]
-        for thread in self._threads:
-            thread.start()
+        self._queue: queue.Queue[Waiting | None] = queue.Queue(WAITING)
+        # One thread: what arrives during its commit shares the next one. A second would only make both smaller.
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
 
     async def store(self, note: Note) -> bool:
         """True when the inbox row is new, False when this batch was already stored. Raises StoreDown."""
@@ -72,10 +82,8 @@ class Writer:
         return await future
 
     def close(self) -> None:
-        for _thread in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join(5)
+        self._queue.put(None)
+        self._thread.join(5)
 
     def _run(self) -> None:
         link: psycopg2.extensions.connection | None = None
@@ -83,24 +91,24 @@ class Writer:
             first = self._queue.get()
             if first is None:
                 break
-            taken = [first, *self._more()]
+            taken = self._with_more(first)
             try:
                 link = link or _connect()
                 new = _write(link, [note for note, _future, _loop in taken])
-                answers: list[bool | StoreDown] = [n.inbox is None or n.inbox[0] in new for n, _f, _l in taken]
+                answers: list[bool | StoreDown] = [n.inbox is None or str(n.inbox[0]) in new for n, _f, _l in taken]
             except psycopg2.Error as error:
                 log.warning("The inbox could not be written: %s", str(error).strip().splitlines()[:1])
                 _close(link)
                 link = None
                 answers = [StoreDown()] * len(taken)
                 time.sleep(0.05)  # a database that is away is not asked thousands of times a second
-            for (_note, future, loop), answer in zip(taken, answers, strict=True):
-                loop.call_soon_threadsafe(_settle, future, answer)
+            _tell([(future, loop) for _note, future, loop in taken], answers)
         _close(link)
 
-    def _more(self) -> list[tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]]:
-        found: list[tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]] = []
-        while len(found) < TOGETHER:
+    def _with_more(self, first: Waiting) -> list[Waiting]:
+        """What waits behind the first, as far as it may share its commit."""
+        found, size = [first], _size(first)
+        while len(found) < TOGETHER and size < TOGETHER_BYTES:
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
@@ -109,16 +117,37 @@ class Writer:
                 self._queue.put(None)
                 break
             found.append(item)
+            size += _size(item)
         return found
 
 
-def _settle(future: asyncio.Future[bool], answer: bool | StoreDown) -> None:
-    if future.cancelled():
-        return
-    if isinstance(answer, StoreDown):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+def _size(waiting: Waiting) -> int:
+    inbox = waiting[0].inbox
+    return len(inbox[4]) if inbox else 0
+
+
+def _tell(
+    waiting: list[tuple[asyncio.Future[bool], asyncio.AbstractEventLoop]], answers: list[bool | StoreDown]
+) -> None:
+    """Each loop is woken once for all its requests: waking costs more than answering."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool | StoreDown]]] = {}
+    for (future, loop), answer in zip(waiting, answers, strict=True):
+        by_loop.setdefault(loop, []).append((future, answer))
+    for loop, pairs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, pairs)
+        except RuntimeError:  # a loop that was closed has nobody waiting
+            log.debug("a closed loop was not told")
+
+
+def _settle(pairs: list[tuple[asyncio.Future[bool], bool | StoreDown]]) -> None:
+    for future, answer in pairs:
+        if future.done():
+            continue
+        if isinstance(answer, StoreDown):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
 
 def _connect() -> psycopg2.extensions.connection:
@@ -139,29 +168,41 @@ def _close(link: psycopg2.extensions.connection | None) -> None:
             log.debug("closing a broken connection failed")
 
 
-def _write(link: psycopg2.extensions.connection, notes: list[Note]) -> set[UUID]:
+def _write(link: psycopg2.extensions.connection, notes: list[Note]) -> set[str]:
     """One transaction for all notes; the batch ids that were new."""
-    inbox = {note.inbox[0]: note for note in notes if note.inbox}
     outcomes: Counter[OutcomeKey] = Counter()
     for note in notes:
-        outcomes.update(note.outcomes)
+        if note.outcomes:
+            outcomes.update(note.outcomes)
+    # In order, so that two processes with the same batches wait for each other, never in a circle.
+    inbox = sorted({note.inbox[0]: note.inbox for note in notes if note.inbox}.values())
     with link, link.cursor() as cursor:
-        new: set[UUID] = set()
-        if inbox:
-            rows = [(*note.inbox, 0, "") for note in inbox.values() if note.inbox]
-            found: list[Any] = psycopg2.extras.execute_values(cursor, _INBOX, rows, page_size=TOGETHER, fetch=True)
-            new = {row[0] for row in found}
-        seen: set[UUID] = set()
+        new = _insert(cursor, inbox) if inbox else set()
+        unseen = set(new)
         for note in notes:
-            if note.inbox and (note.inbox[0] not in new or note.inbox[0] in seen):
-                outcomes.update(note.duplicates)
-            elif note.inbox:
-                seen.add(note.inbox[0])
+            if note.inbox is None:
+                continue
+            if str(note.inbox[0]) in unseen:
+                unseen.discard(str(note.inbox[0]))
+            else:
+                outcomes.update(note.duplicates())
         write_outcomes(cursor, outcomes)
         refusals = [note.refusal for note in notes if note.refusal]
         if refusals:
             psycopg2.extras.execute_values(cursor, _REFUSAL, refusals)
     return new
+
+
+def _insert(cursor: psycopg2.extensions.cursor, rows: list[InboxRow]) -> set[str]:
+    """As arrays in one statement: ids, numbers, protocols, hex and dates need no quotes."""
+    ids, products, protocols, events, bodies, moments = zip(*rows, strict=True)
+    columns = (ids, products, protocols, events, [body.hex() for body in bodies], [at.isoformat() for at in moments])
+    cursor.execute(_INBOX, [_array(column) for column in columns])
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _array(values: Iterable[object]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def write_outcomes(cursor: psycopg2.extensions.cursor, outcomes: Counter[OutcomeKey]) -> None:

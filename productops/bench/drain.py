@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 import subprocess
 import sys
@@ -67,10 +66,8 @@ def run(server: str, events: int) -> Iterator[Figure]:
 def fill(hub: Hub, events: int) -> None:
     """Accepted requests as the door leaves them, with fresh ids."""
     rng, now = random.Random(uuid4().int), time.time()
-    parsed = [
-        posthog.to_events(orjson.loads(bodies.posthog(hub.key, EACH, rng).replace(bodies.SEQ, _seq(rng))), "1", now).events
-        for _number in range(min(200, events // EACH))
-    ]  # fmt: skip
+    sent = [bodies.posthog(hub.key, EACH, rng).replace(bodies.SEQ, _seq(rng)) for _number in range(200)]
+    parsed = [posthog.to_events(orjson.loads(body), "1", now).events for body in sent]
     out, at = io.StringIO(), datetime.now(UTC).isoformat()
     for number in range(events // EACH):
         rows = [event._replace(id=uuid4().hex) for event in parsed[number % len(parsed)]]
@@ -79,7 +76,8 @@ def fill(hub: Hub, events: int) -> None:
     out.seek(0)
     with closing(psycopg2.connect(hub.env["DATABASE_URL"])) as link, link, link.cursor() as cursor:
         cursor.copy_expert(
-            "COPY metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error) FROM STDIN",
+            "COPY metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error)"
+            " FROM STDIN",
             out,
         )
     hub.execute("VACUUM ANALYZE metrics_inbox")
@@ -133,7 +131,8 @@ def _chunk(product: int, size: int) -> str:
     at = datetime.now(UTC).isoformat()
     props = '{""current_url"": ""https://shop.example/checkout?step=2""}'
     return "".join(
-        f'{product},{at},{uuid4().hex},use,1,1,production,user-{n},customer-{n % 300},,server,Pro,,1,0,12.5,0,"{props}"\n'
+        f"{product},{at},{uuid4().hex},use,1,1,production,user-{n},customer-{n % 300},,server,Pro,,1,0,12.5,0,"
+        f'"{props}"\n'
         for n in range(size)
     )
 
@@ -147,7 +146,3 @@ def _copy_one(hub: Hub, chunk: str, times: int) -> None:
                     " FORCE_NOT_NULL (user_name, customer, session, platform, plan, country))",
                     io.StringIO(chunk),
                 )
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -44,7 +44,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.redis = embedded.start_redis(self.folder / "redis") if has_redis else None
-        self.env = {
+        self.env: dict[str, str] = {
             **os.environ,
             "DATABASE_URL": urlsplit(server)._replace(path=f"/{self.database}").geturl(),
             "REDIS_URL": self.redis.url if self.redis else "",
@@ -109,7 +109,10 @@ class Hub:
         words = WEB.replace("productops.asgi:application", application) if application else WEB
         self._start("web", [*words.split(), "--port", str(self.port), "--workers", str(workers)])
         address = f"127.0.0.1:{self.port}"
-        self.wait(lambda: not obstacle(address, self.url), "the web process", READY)
+        web = self.processes["web"]
+        self.wait(lambda: web.poll() is not None or not obstacle(address, self.url), "the web process", READY)
+        if web.poll() is not None:
+            raise RuntimeError(f"The web process ended:\n{self.log_of('web')}")
 
     def start_worker(self, processes: int = 1) -> None:
         self._start("worker", [*WORKER.split(), "-c", str(processes)])

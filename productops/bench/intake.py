@@ -27,7 +27,8 @@ def run(server: str, seconds: float) -> Iterator[Figure]:
         one, hundred = _posthog(hub, 1, 2_000), _posthog(hub, 100, 60)
         errors = _sentry(hub, int(8_000 * seconds), cores)
         hub.start_web(cores, ECHO)
-        limits = [_measure(hub, shots, 3, connections) for shots, connections in ((one, 64), (hundred, 16), (errors, 32))]
+        kinds = ((one, 64), (hundred, 16), (errors, 32))
+        limits = [_measure(hub, shots, 3, connections) for shots, connections in kinds]
         hub.stop("web")
         hub.start_web(cores)
         _measure(hub, one, 2, 16)  # the first requests of a process open its connections

@@ -104,7 +104,8 @@ def _wrk(url: str, requests: Sequence[list[bytes]], seconds: float, connections:
     if not found:
         raise RuntimeError(f"wrk failed: {said.stdout[-500:]}{said.stderr[-500:]}")
     took = int(found[1]) / 1e6
-    return Result(int(found[2]) / took, int(found[3]), float(found[5]) / 1e3, float(found[6]) / 1e3, found[4] != "0")
+    is_repeated = found[4] != "0" and len(requests[0]) == 1
+    return Result(int(found[2]) / took, int(found[3]), float(found[5]) / 1e3, float(found[6]) / 1e3, is_repeated)
 
 
 def _packed(pieces: list[bytes]) -> bytes:

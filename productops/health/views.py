@@ -135,7 +135,8 @@ def signal_csv(request: MemberRequest, pk: int, signal: int, measure: str) -> Ht
     release, found, environment = _chosen(request, pk, signal, measure)
     at = charts.window(release, environment, timezone.now())
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in f"{release.version}-{found.name}-{measure}")
+    told = f"{release.version}-{found.name}-{measure}"
+    name = "".join(c if (c.isascii() and c.isalnum()) or c in "-._" else "-" for c in told).lstrip("-.")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     write = csv.writer(response).writerow
     write(("at", "old", "old_low", "old_high", "old_n", "new", "new_low", "new_high", "new_n"))

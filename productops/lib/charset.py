@@ -1,24 +1,19 @@
-"""The hub speaks UTF-8."""
+"""A request in a charset that is no plain text encoding (`charset=hex`) is read as UTF-8 instead of breaking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.core.handlers.wsgi import WSGIRequest
 
-_KNOWN = {"utf-8", "utf8", "us-ascii", "ascii"}
+_KNOWN = {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"}
 
 
-class Utf8:
-    """Refuses bodies in another charset: Django reads the query with it too, and `charset=hex` breaks that."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.encoding and request.encoding.lower() not in _KNOWN:
-            # Not by its setter, which reads the query first.
-            request._encoding = "utf-8"  # type: ignore[attr-defined]
-            raise BadRequest("Send UTF-8.")
-        return self.get_response(request)
+class Request(WSGIRequest):
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            super()._set_content_type_params(meta)  # type: ignore[misc]
+        except (LookupError, ValueError):
+            self._encoding = None
+        if self._encoding and self._encoding.lower() not in _KNOWN:
+            self._encoding = None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,16 +102,28 @@ def start(folder: Path, **env: str) -> tuple[subprocess.Popen[bytes], str, Path]
     password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
     account = f"{database['USER']}{password}@" if database["USER"] else ""
     given = {
-        **os.environ, "DATABASE_URL": f"postgres://{account}{place}/{database['NAME']}{query}", "REDIS_URL": "",
-        "DATA_DIR": str(folder), "BASE_URL": f"http://127.0.0.1:{port}", "DEBUG": "0", "PAGE_THREADS": "4",
-        "SECRET_KEY": settings.SECRET_KEY, "PYTHONDONTWRITEBYTECODE": "1", **env,
-    }  # fmt: skip
+        **os.environ,
+        "DATABASE_URL": f"postgres://{account}{place}/{database['NAME']}{query}",
+        "REDIS_URL": "",
+        "DATA_DIR": str(folder),
+        "BASE_URL": f"http://127.0.0.1:{port}",
+        "DEBUG": "0",
+        "PAGE_THREADS": "4",
+        "SECRET_KEY": settings.SECRET_KEY,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **env,
+    }
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", _START, str(listener.fileno())],
-            cwd=ROOT, env=given, stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=[listener.fileno()],
-        )  # fmt: skip
+            cwd=ROOT,
+            env=given,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=[listener.fileno()],
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         _await(process, url, log)
@@ -151,8 +164,20 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[Callabl
     from django.contrib.contenttypes.models import ContentType
     from django.db import connection
 
+    def run(make_rows: Callable[[], Any]) -> Any:
+        """On a connection of its own, so that no test's transaction is around it."""
+
+        def work() -> Any:
+            try:
+                return make_rows()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(work).result()
+
     with django_db_blocker.unblock():
-        yield lambda run: run()
+        yield run
         tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
         tables -= {"django_migrations", ContentType._meta.db_table}
         with connection.cursor() as cursor:
@@ -167,9 +192,13 @@ def hub(committed: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
         product, another = make.product(workspace, "Shop"), make.product(other, "Other shop")
         owner = workspace.memberships.get().user
         return {
-            "product": product, "key": IngestKey.current(product).key, "other": another,
-            "other_key": IngestKey.current(another).key, "owner": owner, "token": make.token(owner, workspace),
-        }  # fmt: skip
+            "product": product,
+            "key": IngestKey.current(product).key,
+            "other": another,
+            "other_key": IngestKey.current(another).key,
+            "owner": owner,
+            "token": make.token(owner, workspace),
+        }
 
     known = committed(found)
     process, url, log = start(tmp_path_factory.mktemp("hub"))

@@ -17,8 +17,21 @@ from releases.models import Deploy, Product, Release
 from tests.security import world as worlds
 from tests.security.conftest import browser
 
-WRITTEN = (ApiToken, Complaint, Customer, Deploy, Event, IngestKey, Incident, Invitation, Membership, Product,
-           Release, Report, User)  # fmt: skip
+WRITTEN = (
+    ApiToken,
+    Complaint,
+    Customer,
+    Deploy,
+    Event,
+    IngestKey,
+    Incident,
+    Invitation,
+    Membership,
+    Product,
+    Release,
+    Report,
+    User,
+)
 
 
 def everything() -> dict[str, Any]:
@@ -36,12 +49,20 @@ def foreign(mine, theirs) -> dict[str, Any]:
     number = Incident.objects.of(theirs.workspace).order_by("-number")[0].number
     assert not Incident.objects.of(mine.workspace).filter(number=number).exists()
     return {
-        "user": theirs.owner.pk, "mail": theirs.owner.email, "incident": theirs.incidents[0].pk, "number": number,
-        "release": theirs.releases[0].pk, "version": theirs.releases[0].version, "customer": theirs.customers[0].pk,
-        "complaint": theirs.complaints[0].pk, "product": theirs.product.pk, "slug": "elsewhere",
-        "feature": theirs.features[0].pk, "feature_name": theirs.features[0].name,
+        "user": theirs.owner.pk,
+        "mail": theirs.owner.email,
+        "incident": theirs.incidents[0].pk,
+        "number": number,
+        "release": theirs.releases[0].pk,
+        "version": theirs.releases[0].version,
+        "customer": theirs.customers[0].pk,
+        "complaint": theirs.complaints[0].pk,
+        "product": theirs.product.pk,
+        "slug": "elsewhere",
+        "feature": theirs.features[0].pk,
+        "feature_name": theirs.features[0].name,
         "membership": theirs.membership("owner").pk,
-    }  # fmt: skip
+    }
 
 
 FORMS = [
@@ -99,8 +120,10 @@ def test_api_body(method, path, given, world, elsewhere):
     body = {key: _filled(value, theirs) for key, value in given.items()}
     response = getattr(browser(), method)(
         "/api/v1/" + path.format(**theirs, own=incident.number, own_version=world.releases[0].version),
-        body, content_type="application/json", headers={"Authorization": f"Bearer {token}"},
-    )  # fmt: skip
+        body,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
+    )
     assert response.status_code in {400, 404}, response.content
     assert everything() == before
 
@@ -111,11 +134,17 @@ def _filled(value: str, theirs: dict[str, Any]) -> Any:
 
 
 QUERIES = [
-    "releases?product={product}", "rollups?product={product}", "regressions?product={slug}",
-    "outcomes?product={product}", "releases/{own_version}/health?product={product}",
-    "incidents?assignee={mail}", "incidents?release={version}", "complaints?release={version}",
-    "customers?q=elsewhere", "regressions?release={version}",
-]  # fmt: skip
+    "releases?product={product}",
+    "rollups?product={product}",
+    "regressions?product={slug}",
+    "outcomes?product={product}",
+    "releases/{own_version}/health?product={product}",
+    "incidents?assignee={mail}",
+    "incidents?release={version}",
+    "complaints?release={version}",
+    "customers?q=elsewhere",
+    "regressions?release={version}",
+]
 
 
 @pytest.mark.parametrize("path", QUERIES)
@@ -138,8 +167,14 @@ def test_query_cannot_reach_through_relations(world):
     """Names of columns in the query are no filters: the answer is the same with and without them."""
     token = worlds.token_of(world.owner, world.workspace)
     plain = _list(token, "incidents")
-    for query in ("workspace__slug=x", "ordering=assignee__password", "assignee__password__startswith=a",
-                  "expand=workspace", "_connector=OR", "fields=workspace"):  # fmt: skip
+    for query in (
+        "workspace__slug=x",
+        "ordering=assignee__password",
+        "assignee__password__startswith=a",
+        "expand=workspace",
+        "_connector=OR",
+        "fields=workspace",
+    ):
         assert _list(token, f"incidents?{query}") == plain
 
 
@@ -152,17 +187,30 @@ def _list(token: str, path: str) -> Any:
 def test_mass_assignment_changes_nothing(world, elsewhere):
     token = worlds.token_of(world.owner, world.workspace)
     more = {
-        "workspace": elsewhere.workspace.pk, "workspace_id": elsewhere.workspace.pk, "id": 1, "pk": 1,
-        "created_at": "2000-01-01T00:00:00Z", "logged_by": elsewhere.owner.pk, "is_edited": False, "source": "sdk",
-        "owner": elsewhere.owner.pk, "role": "owner", "is_superuser": True, "grams": ["x"],
-    }  # fmt: skip
+        "workspace": elsewhere.workspace.pk,
+        "workspace_id": elsewhere.workspace.pk,
+        "id": 1,
+        "pk": 1,
+        "created_at": "2000-01-01T00:00:00Z",
+        "logged_by": elsewhere.owner.pk,
+        "is_edited": False,
+        "source": "sdk",
+        "owner": elsewhere.owner.pk,
+        "role": "owner",
+        "is_superuser": True,
+        "grams": ["x"],
+    }
     for path, body in (
-        ("complaints", {"text": "Broken"}), ("customers", {"external_id": "fresh"}), ("releases", {"version": "9.9"}),
-    ):  # fmt: skip
+        ("complaints", {"text": "Broken"}),
+        ("customers", {"external_id": "fresh"}),
+        ("releases", {"version": "9.9"}),
+    ):
         made = browser().post(
-            f"/api/v1/{path}", {**more, **body}, content_type="application/json",
+            f"/api/v1/{path}",
+            {**more, **body},
+            content_type="application/json",
             headers={"Authorization": f"Bearer {token}"},
-        )  # fmt: skip
+        )
         assert made.status_code == 201
         assert not made.json()["created_at"].startswith("2000")
     complaint = Complaint.objects.get(text="Broken")
@@ -171,9 +219,11 @@ def test_mass_assignment_changes_nothing(world, elsewhere):
     assert (customer.workspace, customer.owner_id, customer.is_edited) == (world.workspace, None, True)
     assert Release.objects.get(version="9.9").product == world.product
     refused = browser().patch(
-        f"/api/v1/incidents/{world.incidents[0].number}", {"severity": "high", "pain": 1, "workspace": 1},
-        content_type="application/json", headers={"Authorization": f"Bearer {token}"},
-    )  # fmt: skip
+        f"/api/v1/incidents/{world.incidents[0].number}",
+        {"severity": "high", "pain": 1, "workspace": 1},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
+    )
     assert refused.status_code == 400
     assert set(refused.json()["errors"]) == {"pain", "workspace"}
 
@@ -181,9 +231,14 @@ def test_mass_assignment_changes_nothing(world, elsewhere):
 def test_form_fields_beyond_the_form_change_nothing(world, elsewhere):
     browser(world.people["agent"]).post(
         reverse("feedback:edit_customer", args=[world.workspace.slug, world.customers[0].pk]),
-        {"name": "New", "external_id": "x", "workspace": elsewhere.workspace.pk, "owner": elsewhere.owner.pk,
-         "id": elsewhere.customers[0].pk},
-    )  # fmt: skip
+        {
+            "name": "New",
+            "external_id": "x",
+            "workspace": elsewhere.workspace.pk,
+            "owner": elsewhere.owner.pk,
+            "id": elsewhere.customers[0].pk,
+        },
+    )
     customer = Customer.objects.get(pk=world.customers[0].pk)
     assert (customer.name, customer.workspace, customer.owner) == ("New", world.workspace, world.owner)
     browser(world.people["agent"]).post(
@@ -262,9 +317,11 @@ def test_role_lowered_counts_for_tokens_too(world):
     token = worlds.token_of(manager, world.workspace)
     world.membership("manager").change_role("viewer")
     made = browser().post(
-        "/api/v1/releases", {"version": "9.9"}, content_type="application/json",
+        "/api/v1/releases",
+        {"version": "9.9"},
+        content_type="application/json",
         headers={"Authorization": f"Bearer {token}"},
-    )  # fmt: skip
+    )
     assert made.status_code == 403
     assert not Release.objects.filter(version="9.9").exists()
 

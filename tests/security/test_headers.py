@@ -78,7 +78,12 @@ def score(found: Mapping[str, str], cookies: list[Cookie], html: str) -> int:
     match = re.search(r"max-age=(\d+)", found.get("strict-transport-security", ""))
     if not match or int(match[1]) < 15_768_000:
         base -= 20 if not match else 10
-    if found.get("referrer-policy") in {"no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin"}:
+    if found.get("referrer-policy") in {
+        "no-referrer",
+        "same-origin",
+        "strict-origin",
+        "strict-origin-when-cross-origin",
+    }:
         bonus += 5
     elif "referrer-policy" in found:
         base -= 5
@@ -110,9 +115,7 @@ def cookies_of(answers: list[httpx.Response]) -> list[Cookie]:
 def https(committed, tmp_path_factory) -> Iterator[httpx.Client]:
     """A hub behind a proxy that ends TLS, with the name it has outside."""
     committed(lambda: make.member(make.workspace("Tienda"), "owner", "owner@example.com"))
-    process, url, _log = start(
-        tmp_path_factory.mktemp("https"), BASE_URL="https://hub.example.com", TRUST_PROXY="1"
-    )
+    process, url, _log = start(tmp_path_factory.mktemp("https"), BASE_URL="https://hub.example.com", TRUST_PROXY="1")
     named = {"Host": "hub.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
     with httpx.Client(base_url=url, headers=named, timeout=10, trust_env=False) as client:
         yield client
@@ -157,15 +160,34 @@ def test_cookies(signed_in):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/sign-in/"), ("GET", "/"), ("GET", "/live"), ("GET", "/ready"), ("GET", "/version"),
-        ("GET", "/no-such-page/"), ("GET", "/w/tienda/triage/"), ("PUT", "/sign-in/"), ("POST", "/sign-in/"),
-        ("GET", "/api/v1/incidents"), ("GET", "/api/v1/nothing"), ("GET", "/api/v1/schema/"),
-        ("GET", "/static/css/app.css"), ("GET", "/static/js/app.js"), ("GET", "/static/icon.svg"),
-        ("GET", "/static/vendor/htmx-2.0.11.min.js"), ("GET", "/static/nothing.css"), ("GET", "/static/"),
-        ("POST", "/api/v1/events"), ("GET", "/api/v1/events"), ("POST", "/api/1/envelope/"), ("POST", "/batch/"),
-        ("OPTIONS", "/api/v1/events"), ("GET", "/flags/"), ("POST", "/flags/?v=2"), ("GET", "/%00"),
+        ("GET", "/sign-in/"),
+        ("GET", "/"),
+        ("GET", "/live"),
+        ("GET", "/ready"),
+        ("GET", "/version"),
+        ("GET", "/no-such-page/"),
+        ("GET", "/w/tienda/triage/"),
+        ("PUT", "/sign-in/"),
+        ("POST", "/sign-in/"),
+        ("GET", "/api/v1/incidents"),
+        ("GET", "/api/v1/nothing"),
+        ("GET", "/api/v1/schema/"),
+        ("GET", "/static/css/app.css"),
+        ("GET", "/static/js/app.js"),
+        ("GET", "/static/icon.svg"),
+        ("GET", "/static/vendor/htmx-2.0.11.min.js"),
+        ("GET", "/static/nothing.css"),
+        ("GET", "/static/"),
+        ("POST", "/api/v1/events"),
+        ("GET", "/api/v1/events"),
+        ("POST", "/api/1/envelope/"),
+        ("POST", "/batch/"),
+        ("OPTIONS", "/api/v1/events"),
+        ("GET", "/flags/"),
+        ("POST", "/flags/?v=2"),
+        ("GET", "/%00"),
     ],
-)  # fmt: skip
+)
 def test_every_answer_of_the_process(https, method, path):
     response = https.request(method, path)
     found = lower(response.headers)
@@ -192,7 +214,12 @@ def test_every_answer_of_the_process(https, method, path):
 @pytest.mark.live
 @pytest.mark.parametrize(
     "named",
-    [{"Host": "evil.test"}, {"Host": "hub.example.com:81@evil.test"}, {"Host": ""}, {"Host": "hub.example.com.evil.test"}],
+    [
+        {"Host": "evil.test"},
+        {"Host": "hub.example.com:81@evil.test"},
+        {"Host": ""},
+        {"Host": "hub.example.com.evil.test"},
+    ],
 )
 def test_other_host_names_are_refused(https, named):
     response = https.get("/sign-in/", headers=named)
@@ -279,6 +306,7 @@ def test_every_status(status, world, monkeypatch):
         response = answers[-1]
         assert response["Retry-After"] == "300"
     else:
+
         def broken(*_args: Any, **_kwargs: Any) -> None:
             raise RuntimeError("canary-secret-in-error at /srv/hub/secret.py")
 

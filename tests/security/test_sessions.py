@@ -51,7 +51,7 @@ def test_flags_of_the_cookies(person):
     assert cookie["samesite"] == "Lax"
     assert cookie["path"] == "/"
     assert not cookie["domain"]
-    csrf = client.cookies[settings.CSRF_COOKIE_NAME] if settings.CSRF_COOKIE_NAME in client.cookies else None
+    csrf = client.cookies.get(settings.CSRF_COOKIE_NAME)
     assert csrf is None or csrf["httponly"]
 
 
@@ -140,8 +140,16 @@ def test_switched_off_people_are_out(person):
 def test_pages_want_their_token(world):
     client = browser(world.owner, enforce_csrf_checks=True)
     slug, number = world.workspace.slug, world.incidents[0].number
-    for path in (f"/w/{slug}/triage/{number}/accept/", f"/w/{slug}/log/", "/me/", "/me/tokens/", "/sign-out/", SIGN_IN,
-                 f"/w/{slug}/people/invite/", f"/w/{slug}/data/keys/{world.key.pk}/rotate/"):  # fmt: skip
+    for path in (
+        f"/w/{slug}/triage/{number}/accept/",
+        f"/w/{slug}/log/",
+        "/me/",
+        "/me/tokens/",
+        "/sign-out/",
+        SIGN_IN,
+        f"/w/{slug}/people/invite/",
+        f"/w/{slug}/data/keys/{world.key.pk}/rotate/",
+    ):
         for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/json"):
             assert client.post(path, '{"text": "x"}', content_type=content_type).status_code == 403, path
     world.incidents[0].refresh_from_db()
@@ -175,7 +183,9 @@ def test_the_api_needs_no_csrf_and_takes_no_cookie(world):
 # Hosts and redirects.
 
 
-@pytest.mark.parametrize("host", ["evil.test", "127.0.0.1.evil.test", "127.0.0.1@evil.test", "evil.test:80", "[::2]", "a/b"])
+@pytest.mark.parametrize(
+    "host", ["evil.test", "127.0.0.1.evil.test", "127.0.0.1@evil.test", "evil.test:80", "[::2]", "a/b"]
+)
 def test_other_hosts_are_refused(host):
     for path in ("/", SIGN_IN, "/api/v1/incidents", "/password/reset/", "/live"):
         assert Client().get(path, headers={"Host": host}).status_code == 400
@@ -185,7 +195,9 @@ def test_mails_name_only_the_hub(person):
     client = browser()
     with override_settings(BASE_URL="https://hub.example.com"):
         client.post("/password/reset/", {"email": person.email}, headers={"X-Forwarded-Host": "evil.test"})
-        assert client.post("/password/reset/", {"email": person.email}, headers={"Host": "evil.test"}).status_code == 400
+        assert (
+            client.post("/password/reset/", {"email": person.email}, headers={"Host": "evil.test"}).status_code == 400
+        )
     (sent,) = mail.outbox
     links = re.findall(r"\w+://[^\s/]+", sent.body)
     assert links
@@ -195,10 +207,25 @@ def test_mails_name_only_the_hub(person):
 
 @pytest.mark.parametrize(
     "next_",
-    ["//evil.test", "/\\evil.test", "https:evil.test", "https://evil.test/", "\t//evil.test", "///evil.test",
-     "https://127.0.0.1@evil.test", "javascript:alert(1)", "http:///evil.test", "/%09/evil.test", "\\\\evil.test",
-     "data:text/html,x", "//evil.test\\@127.0.0.1", "https:/\\evil.test", "\x00//evil.test", "/..//evil.test"],
-)  # fmt: skip
+    [
+        "//evil.test",
+        "/\\evil.test",
+        "https:evil.test",
+        "https://evil.test/",
+        "\t//evil.test",
+        "///evil.test",
+        "https://127.0.0.1@evil.test",
+        "javascript:alert(1)",
+        "http:///evil.test",
+        "/%09/evil.test",
+        "\\\\evil.test",
+        "data:text/html,x",
+        "//evil.test\\@127.0.0.1",
+        "https:/\\evil.test",
+        "\x00//evil.test",
+        "/..//evil.test",
+    ],
+)
 def test_next_stays_here(person, next_):
     client = browser()
     response = sign_in(client, person.email, next=next_)
@@ -232,9 +259,12 @@ def test_the_eleventh_wrong_password(person):
     # Neither a new address nor the right password gets round it, nor does a made-up proxy.
     assert sign_in(browser(), person.email, WRONG).status_code == 429
     assert sign_in(browser(), person.email).status_code == 429
-    assert browser().post(
-        SIGN_IN, {"login": person.email, "password": WRONG}, headers={"X-Forwarded-For": address()}
-    ).status_code == 429  # fmt: skip
+    assert (
+        browser()
+        .post(SIGN_IN, {"login": person.email, "password": WRONG}, headers={"X-Forwarded-For": address()})
+        .status_code
+        == 429
+    )
     assert sign_in(browser(), person.email.upper(), WRONG).status_code == 429
 
 
@@ -256,7 +286,9 @@ def test_one_address_cannot_try_many_accounts():
 
 def test_guessing_the_current_password_is_limited(person):
     client = browser(person)
-    found = [client.post(reverse("accounts:change_password"), {"current": WRONG, "new": "x"}).status_code for _ in range(40)]
+    found = [
+        client.post(reverse("accounts:change_password"), {"current": WRONG, "new": "x"}).status_code for _ in range(40)
+    ]
     assert found[0] == 400
     assert found[-1] == 429
     person.refresh_from_db()

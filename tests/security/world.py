@@ -93,9 +93,12 @@ def _ship(world: World, i: int, say: Say) -> None:
     now = timezone.now()
     world.features.append(Feature.objects.create(product=world.product, name=say("feature", i, 80)))
     release = make.release(
-        world.product, say("version", i, 120), now - timedelta(minutes=90 - i % 60),
-        environment="production", percentage=50,
-    )  # fmt: skip
+        world.product,
+        say("version", i, 120),
+        now - timedelta(minutes=90 - i % 60),
+        environment="production",
+        percentage=50,
+    )
     release.deploy(say("environment", i, 40), 10, at=now - timedelta(minutes=20))
     world.releases.append(release)
     name = say("signal", i, 100)
@@ -112,27 +115,47 @@ def _use(world: World, start: int, n: int, say: Say) -> None:
         for k in range(12):
             events.append(
                 make.event(
-                    world.signals[i].name, release=world.releases[i].version, at=now - 600 - k * 300,
-                    customer=say("external", i, 120), user=say("user", i, 120), plan=say("plan", i, 40),
-                    platform=say("platform", i, 40), feature=world.features[i].name, bad=k % 2, value=120.0 + k,
-                )  # fmt: skip
+                    world.signals[i].name,
+                    release=world.releases[i].version,
+                    at=now - 600 - k * 300,
+                    customer=say("external", i, 120),
+                    user=say("user", i, 120),
+                    plan=say("plan", i, 40),
+                    platform=say("platform", i, 40),
+                    feature=world.features[i].name,
+                    bad=k % 2,
+                    value=120.0 + k,
+                )
             )
     make.counted(world.product, events)
 
 
 def _say(world: World, i: int, say: Say) -> None:
     customer = Customer.objects.create(
-        workspace=world.workspace, external_id=say("external", i, 120), name=say("customer", i, 120),
-        domain=say("domain", i, 120), plan=say("plan", i, 40), revenue=100 + i, currency="EUR", owner=world.owner,
-    )  # fmt: skip
+        workspace=world.workspace,
+        external_id=say("external", i, 120),
+        name=say("customer", i, 120),
+        domain=say("domain", i, 120),
+        plan=say("plan", i, 40),
+        revenue=100 + i,
+        currency="EUR",
+        owner=world.owner,
+    )
     Contact.objects.create(customer=customer, name=say("contact", i, 120), email=f"contact{i}@example.com")
     world.customers.append(customer)
     world.complaints.append(
         Complaint.objects.log(
-            world.workspace, say("complaint", i, 10_000), world.people["agent"], customer,
-            product=world.product, feature=world.features[i], release=world.releases[i], is_churn_risk=True,
-            contact_name=say("contact", i, 120), contact_email=f"contact{i}@example.com",
-        )  # fmt: skip
+            world.workspace,
+            say("complaint", i, 10_000),
+            world.people["agent"],
+            customer,
+            product=world.product,
+            feature=world.features[i],
+            release=world.releases[i],
+            is_churn_risk=True,
+            contact_name=say("contact", i, 120),
+            contact_email=f"contact{i}@example.com",
+        )
     )
 
 
@@ -141,20 +164,35 @@ def _work(world: World, i: int, say: Say) -> None:
     trace = make.evidence(signal=signal.pk, name=signal.name, feature=say("feature", i, 80))
     trace["slice"] = f"plan={say('plan', i, 40)}"
     regression = Regression.objects.create(
-        release=release, environment="production", signal=signal, measure="failure_rate", evidence=trace,
-        slice=trace["slice"][:60], data_up_to=now, started_at=now - timedelta(hours=1),
-    )  # fmt: skip
+        release=release,
+        environment="production",
+        signal=signal,
+        measure="failure_rate",
+        evidence=trace,
+        slice=trace["slice"][:60],
+        data_up_to=now,
+        started_at=now - timedelta(hours=1),
+    )
     quiet = {**trace, "measure": "volume", "status": "not_enough", "n_new": 3.0, "needed": 10.0}
     Verdict.objects.create(
-        release=release, environment="production", verdict="regressed", reasons={"worse": 1, "not_enough": 1},
-        trace=[trace, quiet], share=0.5, data_up_to=now,
-    )  # fmt: skip
+        release=release,
+        environment="production",
+        verdict="regressed",
+        reasons={"worse": 1, "not_enough": 1},
+        trace=[trace, quiet],
+        share=0.5,
+        data_up_to=now,
+    )
     attending.open_incidents(now)
     found = Incident.objects.get(regression=regression)
     told = Incident.objects.report(
-        world.workspace, say("incident", i, 200), world.owner, product=world.product,
-        feature=world.features[i], release=release,
-    )  # fmt: skip
+        world.workspace,
+        say("incident", i, 200),
+        world.owner,
+        product=world.product,
+        feature=world.features[i],
+        release=release,
+    )
     told.assign(world.owner, world.people["pm"])
     Update.objects.comment(told, world.people["pm"], say("comment", i, 20_000))
     Report.objects.join(told, world.complaints[i], world.people["agent"])
@@ -168,18 +206,33 @@ def _receive(world: World, i: int, say: Say) -> None:
     now = timezone.now()
     world.quarantine.append(
         Quarantine.objects.create(
-            batch_id=uuid4(), product=world.product, protocol="sentry", events=1, body=b'{"events":[],"outcomes":[]}',
-            received_at=now, error=say("error", i, 200),
-        )  # fmt: skip
+            batch_id=uuid4(),
+            product=world.product,
+            protocol="sentry",
+            events=1,
+            body=b'{"events":[],"outcomes":[]}',
+            received_at=now,
+            error=say("error", i, 200),
+        )
     )
     Refusal.objects.create(
-        product_id=world.product.pk, at=now, protocol="sentry", status=400, reason=say("reason", i, 60),
-        detail=say("detail", i, 300), client="0" * 16,
-    )  # fmt: skip
+        product_id=world.product.pk,
+        at=now,
+        protocol="sentry",
+        status=400,
+        reason=say("reason", i, 60),
+        detail=say("detail", i, 300),
+        client="0" * 16,
+    )
     Outcome.objects.get_or_create(
-        product_id=world.product.pk, hour=hour_of(now), protocol="sentry", category="use",
-        outcome="invalid", reason=say("reason", i, 60), defaults={"n": 1},
-    )  # fmt: skip
+        product_id=world.product.pk,
+        hour=hour_of(now),
+        protocol="sentry",
+        category="use",
+        outcome="invalid",
+        reason=say("reason", i, 60),
+        defaults={"n": 1},
+    )
 
 
 def _people(world: World, i: int, say: Say) -> None:

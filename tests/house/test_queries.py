@@ -1,0 +1,93 @@
+"""How many queries each page and list makes: pinned, and the same for one row of everything as for thirty."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from feedback.models import Customer
+from tests.security import world as worlds
+from tests.security.conftest import browser
+from tests.security.routes import API, PAGES, address
+
+#: Queries of each address with its frame (session, user, membership, navigation).
+PINNED = {
+    "account_change_password": 1, "account_inactive": 1, "account_login": 1, "account_logout": 1,
+    "account_reset_password": 1, "account_reset_password_done": 1, "account_reset_password_from_key_done": 1,
+    "account_set_password": 1, "account_signup": 1, "accounts:me": 7, "accounts:member": 5,
+    "accounts:people": 6, "api:complaints": 4, "api:customers": 4, "api:deploys": 4, "api:health": 6,
+    "api:incident": 3, "api:incidents": 4, "api:outcomes": 5, "api:regressions": 4, "api:releases": 5,
+    "api:rollups": 7, "feedback:complaint": 5, "feedback:complaints": 6, "feedback:create_customer": 4,
+    "feedback:customer": 13, "feedback:customers": 6, "feedback:edit_customer": 5, "feedback:log": 5,
+    "feedback:matches": 6, "feedback:who": 5, "home": 2, "incidents:assign": 6, "incidents:customers": 8,
+    "incidents:decline": 5, "incidents:detail": 17, "incidents:duplicate": 6, "incidents:index": 16,
+    "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 6, "incidents:set_severity": 5,
+    "incidents:snooze": 5, "live": 1, "metrics:data": 12, "palette": 8, "ready": 4, "releases:adoption_data": 6,
+    "releases:create": 6, "releases:deploy": 5, "releases:health": 14, "releases:index": 9,
+    "releases:signal": 10, "releases:signal_csv": 8, "releases:signal_data": 9, "setup:new_product": 4,
+    "setup:start": 14, "setup:waiting": 10, "version": 1, "workspace": 2,
+}  # fmt: skip
+#: A page may win a query or two by a small change; more is a reason to look, and then to pin anew.
+SLACK = 2
+READ = sorted(
+    name
+    for name, route in PAGES.items()
+    if "GET" in route.allowed
+    and name not in {"setup:welcome", "styleguide", "accounts:invitation", "account_reset_password_from_key"}
+)
+ROWS = 30
+
+
+def queries(run) -> list[str]:
+    run()  # what is cached for a while is asked once
+    with CaptureQueriesContext(connection) as captured:
+        run()
+    return [query["sql"] for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE SAVEPOINT"))]
+
+
+@pytest.fixture
+def world(db, settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Sessions are read from the cache, whatever cache this run has.
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+    return worlds.build()
+
+
+def test_queries(world):
+    """With one row of everything, then with thirty."""
+    client = browser(world.owner)
+    bearer = {"Authorization": f"Bearer {worlds.token_of(world.owner, world.workspace)}"}
+    asked = {"incidents:index": "?show=all", "palette": "?q=canary", "feedback:who": "?who=canary"}
+    asked["feedback:matches"] = "?text=canary+complaint+0"
+
+    def ask(name: str) -> list[str]:
+        def run() -> None:
+            response = client.get(paths[name] + asked.get(name, ""), headers=bearer if name in API else None)
+            assert response.status_code in {200, 204, 302, 404}, (name, response.status_code)
+
+        return queries(run)
+
+    paths = {name: address(name, world) for name in [*READ, *API]}
+    few = {name: ask(name) for name in paths}
+    worlds.grow(world, ROWS - 1)
+    many = {name: ask(name) for name in paths}
+
+    more = {name: set(many[name]) - set(few[name]) for name in paths if len(many[name]) > len(few[name])}
+    assert not more, {name: (len(few[name]), len(many[name]), sorted(found)[:2]) for name, found in more.items()}
+    counts = {name: len(found) for name, found in many.items()}
+    assert counts.keys() == PINNED.keys(), counts
+    assert {name: n for name, n in counts.items() if not PINNED[name] - SLACK <= n <= PINNED[name]} == {}
+
+
+def test_a_loop_of_queries_would_be_seen(world):
+    """The measure itself: one query for each row is more for more rows."""
+
+    def loop() -> None:
+        for row in Customer.objects.all():
+            list(row.contacts.all())
+
+    few = queries(loop)
+    worlds.grow(world, 3)
+    assert len(queries(loop)) == len(few) + 3
