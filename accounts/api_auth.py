@@ -39,7 +39,7 @@ class Allowed(BasePermission):
         act = acts.get("GET" if request.method in {"HEAD", "OPTIONS"} else request.method or "")
         if not isinstance(request.auth, ApiToken):
             return False
-        if act is None:
+        if act is None or (request.method or "").lower() not in view.http_method_names:
             raise MethodNotAllowed(request.method or "")
         return access.can(request.auth.membership, act)
 

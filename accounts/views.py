@@ -281,10 +281,12 @@ def remove(request: MemberRequest, pk: int) -> HttpResponse:
     return redirect("accounts:people", request.workspace.slug)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @allow("member.edit")
 def invite(request: MemberRequest) -> HttpResponse:
-    """Answers with the page itself: the link is shown once and kept nowhere."""
+    """Answers with the page itself: the link is shown once and kept nowhere. Reloading leads back."""
+    if request.method == "GET":
+        return redirect("accounts:people", request.workspace.slug)
     with transaction.atomic():
         _lock(request)
         if not access.may_grant(request.membership, request.POST.get("role", "")):

@@ -26,8 +26,13 @@ def main(argv: list[str]) -> int:
             stack.callback(server.stop)
             url = server.url
         env = {**os.environ, "DATABASE_URL": url or "", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "productops.bench", *argv]
-        return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        process = subprocess.Popen([sys.executable, "-m", "productops.bench", *argv], cwd=ROOT, env=env)
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
 
 
 if __name__ == "__main__":

@@ -70,13 +70,18 @@ _WORD = re.compile(r"\w+")
 class Match:
     item: Any
     score: float
-    shared: tuple[str, ...]  # the words both have, in the words of the item
+    shared: tuple[str, ...]  # the words both have, as they were typed
 
 
 def words(text: str) -> list[str]:
     """The telling words of a text: folded, without stop words, synonyms brought to one form."""
+    return [word for word, _typed in _pairs(text)]
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Each telling word in its common form, with the word as it stands in the folded text."""
     found = [w for w in _WORD.findall(fold(text)[:4000]) if w not in _STOP and (len(w) > 2 or w.isdigit())]
-    return [_same(w) for w in found]
+    return [(_same(w), w) for w in found]
 
 
 def key(text: str) -> list[str]:
@@ -86,7 +91,8 @@ def key(text: str) -> list[str]:
 
 def rank(typed: str, candidates: Iterable[tuple[Any, str]], limit: int = 5) -> list[Match]:
     """The candidates (item, its text) that mean the same as `typed`, best first."""
-    wanted = words(typed)
+    pairs = _pairs(typed)
+    wanted, own = [w for w, _typed in pairs], dict(pairs)
     if not wanted:
         return []
     found = []
@@ -94,7 +100,7 @@ def rank(typed: str, candidates: Iterable[tuple[Any, str]], limit: int = 5) -> l
         theirs = words(text)
         score = _score(wanted, theirs)
         if score >= NEAR:
-            shared = tuple(dict.fromkeys(w for w in theirs if w in wanted))
+            shared = tuple(dict.fromkeys(own[w] for w in wanted if w in theirs))
             found.append(Match(item, score, shared[:4]))
     return sorted(found, key=lambda match: -match.score)[:limit]
 

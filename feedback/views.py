@@ -127,7 +127,8 @@ def _releases_seen(customer: Customer) -> list[dict[str, Any]]:
     )
     found = {r["release_id"]: r["last"] for r in rows}
     releases = Release.objects.filter(pk__in=found).in_bulk()
-    return [{"release": releases[pk], "last": last} for pk, last in found.items() if pk in releases]
+    seen = [{"release": releases[pk], "last": last} for pk, last in found.items() if pk in releases]
+    return sorted(seen, key=lambda row: row["release"].shipped_at or row["release"].created_at, reverse=True)
 
 
 @require_http_methods(["GET", "POST"])

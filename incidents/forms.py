@@ -56,10 +56,10 @@ class DuplicateForm(ActForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        others = Incident.objects.of(self.workspace).filter(original=None).exclude(pk=self.incident.pk)
+        others = Incident.objects.of(self.workspace).open().filter(original=None).exclude(pk=self.incident.pk)
         field = self.fields["original"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = others.select_related("regression__release", "regression__signal").by_pain()[:200]
+        field.queryset = others.select_related("regression__release", "regression__signal").by_pain()
         field.label_from_instance = lambda incident: f"INC-{incident.number} · {incident.headline}"  # type: ignore[assignment,method-assign]
 
     def clean_original(self) -> Incident:
@@ -103,6 +103,9 @@ class ResolveForm(ActForm):
         if self.incident.product_id:
             releases = releases.filter(product=self.incident.product_id)
         field.queryset = releases.in_order()
+        newest = field.queryset.first()
+        # A fix usually ships in the newest release; "no code change" is the exception one chooses.
+        self.initial.setdefault("release", newest.pk if newest else None)
 
 
 class CommentForm(forms.Form):

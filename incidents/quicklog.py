@@ -6,12 +6,16 @@ It lives here because it looks at both; its pages stand under the complaints' ad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User, Workspace
+from activity.models import record
 from feedback import similar
 from feedback.models import Complaint, Customer
 from incidents import ledger
@@ -23,6 +27,8 @@ from releases.models import Feature, Product, Release
 CANDIDATES = 60
 #: Typing shorter texts asks nothing.
 LEAST = 4
+#: How long the one who logged a complaint may take it back.
+RETRACTABLE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,19 @@ def log(
         if target:
             ledger.report_same(target, complaint, by)
     return complaint
+
+
+def retract(complaint: Complaint, by: User) -> None:
+    """Removes a complaint its author logged by mistake; only at once, before others work with it."""
+    if complaint.logged_by_id != by.pk or timezone.now() - complaint.created_at > RETRACTABLE:
+        raise ValidationError(_("Only the one who logged it can take it back, within a few minutes."))
+    report = getattr(complaint, "report", None)
+    with transaction.atomic():
+        record(complaint.workspace, "complaint.retracted", complaint, by, text=complaint.text[:200])
+        incident = report.incident if report else None
+        complaint.delete()
+        if incident:
+            ledger.weigh(incident, timezone.now())
 
 
 def last_release(product: Product, customer: Customer) -> Release | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import MemberRequest, allow
 from feedback.models import Complaint, Customer
@@ -64,10 +65,11 @@ class LogForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @allow("complaint.log")
 def log(request: MemberRequest) -> HttpResponse:
-    form = LogForm(request.POST or None, request=request)
+    customer = _customer(request)
+    form = LogForm(request.POST or None, request=request, initial={"customer": customer.pk if customer else None})
     if not form.is_valid():
         template = "feedback/_log.html" if pages.is_htmx(request) else "feedback/log.html"
-        return render(request, template, {"form": form, "customer": _customer(request)})
+        return render(request, template, {"form": form, "customer": customer})
     given = form.cleaned_data
     complaint = quicklog.log(
         request.workspace,
@@ -87,7 +89,24 @@ def _done(request: MemberRequest, complaint: Complaint) -> HttpResponse:
     if not pages.is_htmx(request):
         return redirect(reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk]))
     said = _("Logged and added to INC-%(n)s") % {"n": report.incident.number} if report else _("Logged")
-    return pages.tell(HttpResponse(status=204), said, {"dialog:close": {}, "incidents:changed": {}})
+    undo = reverse("feedback:retract", args=[request.workspace.slug, complaint.pk])
+    events: dict[str, Any] = {"dialog:close": {}, "incidents:changed": {}, "draft:done": {}}
+    return pages.tell(HttpResponse(status=204), said, events, undo)
+
+
+@require_POST
+@allow("complaint.log")
+def retract(request: MemberRequest, pk: int) -> HttpResponse:
+    """Takes back what one has just logged."""
+    complaint = get_object_or_404(Complaint.objects.of(request.workspace), pk=pk)
+    address = reverse("feedback:complaints", args=[request.workspace.slug])
+    try:
+        quicklog.retract(complaint, request.membership.user)
+    except ValidationError as refused:
+        return pages.refuse(request, " ".join(refused.messages), 409, address)
+    if not pages.is_htmx(request):
+        return redirect(address)
+    return pages.tell(HttpResponse(status=204), _("Taken back"), {"incidents:changed": {}})
 
 
 def _customer(request: MemberRequest) -> Customer | None:

@@ -124,6 +124,7 @@ def _act(
     response = render(request, "incidents/_detail.html", _about(request, fresh))
     response["HX-Retarget"], response["HX-Reswap"] = "#detail", "innerHTML"
     undo = reverse("incidents:undo", args=[request.workspace.slug, incident.number, event.pk])
+    response["HX-Push-Url"] = address
     events: dict[str, object] = {"incidents:changed": {}, "dialog:close": {}}
     if is_decision:
         events = {"incidents:decided": {}, **events}

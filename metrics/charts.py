@@ -18,7 +18,7 @@ from releases.models import WATCH, Deploy, Release
 POINTS = 160
 STEPS = (60, 300, 900, 3600, 10_800, 21_600, 86_400)
 #: A rate of fewer events than this is not drawn: it would only be noise.
-LEAST = 5
+LEAST = 10
 #: Events per bucket for which finer buckets are given up.
 ENOUGH = 60
 

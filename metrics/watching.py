@@ -19,6 +19,8 @@ from metrics.models import Inbox, Regression, RollupMinute, Verdict
 from releases.models import WATCH as WATCH_TIME
 from releases.models import Deploy, Release
 
+#: Without one of these judged, a release is not called healthy.
+_VITAL = ("failure_rate", "error_rate")
 _RANK = (REGRESSED, WATCH, HEALTHY, NOT_ENOUGH)
 
 
@@ -43,6 +45,8 @@ def judge(release: Release, environment: str, now: datetime) -> Verdict | None:
     findings = comparing.compare(scene)
     words = [word([f.evidence for f in findings if f.signal == signal]) for signal in scene.signals]
     verdict = min((w[0] for w in words), key=_RANK.index, default=NOT_ENOUGH)
+    if verdict == HEALTHY and not any(f.measure in _VITAL and f.evidence.status != NOT_ENOUGH for f in findings):
+        verdict = NOT_ENOUGH  # that nobody left early says nothing about whether it works
     with transaction.atomic():
         for finding in findings:
             _write_regression(release, environment, finding, now, until)

@@ -128,23 +128,28 @@ def control(trace: Trace) -> str:
 
 def why(trace: Trace) -> str:
     """The rule that fired, for whoever wants to check it."""
+    told = ""
+    if trace["measure"].endswith("_rate"):
+        told = _("%(bad)s of %(n)s failed; about %(expected)s would be expected.") % {
+            "bad": whole(trace["bad_new"]),
+            "n": whole(trace["n_new"]),
+            "expected": whole(trace["n_new"] * trace["old"]),
+        }
     rule = {
         "concurrent": _("regression, side by side"),
         "before_after": _("regression, before and after"),
         "short_history": _("regression, short history"),
     }[trace["method"]]
-    return _(
+    return f"{told} " + _(
         "Rule “%(rule)s”, version %(version)s: evidence %(evidence)s against a threshold of %(threshold)s,"
-        " margin %(margin)s, %(bad)s bad of %(n)s, clustering %(deff)s."
+        " margin %(margin)s, clustering %(deff)s."
     ) % {
         "rule": rule,
         "version": trace["version"],
         "evidence": _compact(trace["evidence"]),
         "threshold": _compact(trace["threshold"]),
         "margin": percent(trace["margin"], 0),
-        "bad": whole(trace["bad_new"]),
-        "n": whole(trace["n_new"]),
-        "deff": f"{trace['deff']:.1f}",
+        "deff": formats.number_format(trace["deff"], 1),
     }
 
 
@@ -183,6 +188,6 @@ def _signed(number: float, digits: int) -> str:
 
 def _compact(number: float) -> str:
     if abs(number) < 10_000:
-        return f"{number:.1f}"
+        return formats.number_format(number, 0 if number >= 10 else 1)
     digits, _e, power = f"{number:.1e}".partition("e")
-    return f"{digits} × 10{str(int(power)).translate(_RAISED)}"
+    return f"{formats.number_format(float(digits), 1)} × 10{str(int(power)).translate(_RAISED)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,6 +19,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
     frame: dict[str, Any] = {
+        "has_mail": settings.HAS_MAIL,
         "theme": user.theme if is_known else "auto",
         "zone": user.zone if is_known else "UTC",
         "has_shortcuts": user.has_shortcuts if is_known else True,

@@ -25,6 +25,7 @@ handler500 = "productops.errors.server_error"
 _log = [
     path("w/<slug:slug>/log/", quicklog_views.log, name="log"),
     path("w/<slug:slug>/log/matches/", quicklog_views.matches, name="matches"),
+    path("w/<slug:slug>/complaints/<int:pk>/retract/", quicklog_views.retract, name="retract"),
     path("w/<slug:slug>/log/customers/", quicklog_views.customers, name="who"),
 ]
 

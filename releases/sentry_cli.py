@@ -1,6 +1,7 @@
 """What `sentry-cli releases …` and `sentry-cli deploys …` ask of a server, so that existing CI steps work unchanged.
 
-SENTRY_URL is the hub, SENTRY_AUTH_TOKEN a personal token, SENTRY_ORG the workspace's slug, SENTRY_PROJECT the product's.
+SENTRY_URL is the hub, SENTRY_AUTH_TOKEN a personal token, SENTRY_ORG the workspace's slug, SENTRY_PROJECT the
+product's.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class NewRelease(serializers.Serializer[Any]):
 
 class NewDeploy(serializers.Serializer[Any]):
     environment = serializers.CharField(max_length=40)
-    dateFinished = serializers.CharField(required=False, allow_null=True)  # noqa: N815
-    dateStarted = serializers.CharField(required=False, allow_null=True)  # noqa: N815
+    dateFinished = serializers.CharField(required=False, allow_null=True)
+    dateStarted = serializers.CharField(required=False, allow_null=True)
 
 
 class CliView(APIView):
@@ -97,7 +98,8 @@ class CliRelease(CliView):
     def put(self, request: Request, org: str, version: str) -> Response:
         found = Release.objects.of(workspace_of(request)).filter(version=version).first()
         if found is None:
-            for product in _products(request, request.data.get("projects")):
+            given = request.data if isinstance(request.data, dict) else {}
+            for product in _products(request, given.get("projects")):
                 found, _new = Release.objects.create_version(product, version[:120], "cli", user_of(request))
         return Response(_told(version_of(request, version)))
 

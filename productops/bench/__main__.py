@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if unknown := set(options.name) - set(BENCHES):
         parser.error(f"unknown bench: {', '.join(sorted(unknown))}. Known: {', '.join(BENCHES)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started ends with us, also then
+        signal.signal(number, signal.default_int_handler)
     server = os.environ["DATABASE_URL"]
     runs: dict[str, Callable[[], Iterator[Figure]]] = {
         "intake": lambda: intake.run(server, options.seconds),
@@ -40,4 +43,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

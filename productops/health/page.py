@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,9 +36,7 @@ class Tile:
 
     @property
     def is_faint(self) -> bool:
-        """Nothing can be said, or a trickle stayed a trickle."""
-        is_trickle = self.trace["measure"] == "volume" and self.trace["old"] < 3
-        return self.trace["status"] == "not_enough" or (is_trickle and self.trace["status"] == "same")
+        return is_faint(self.trace)
 
     @property
     def is_bad(self) -> bool:
@@ -72,6 +71,12 @@ class Health:
     @property
     def summary(self) -> str:
         return summary(self.verdict)
+
+
+def is_faint(trace: words.Trace) -> bool:
+    """Nothing can be said, or a trickle stayed a trickle."""
+    is_trickle = trace["measure"] == "volume" and trace["old"] < 3
+    return bool(trace["status"] == "not_enough" or (is_trickle and trace["status"] == "same"))
 
 
 def load(release: Release, environment: str | None, now: datetime) -> Health:
@@ -121,11 +126,13 @@ def summary(verdict: Verdict | None) -> str:
     """"1 of 24 measures is worse, 21 as before, 2 not enough data."""
     if verdict is None:
         return _("The hub looks at every release from its first deploy on. Send events that name it.")
-    counts, total = verdict.reasons, len(verdict.trace)
+    total = len(verdict.trace)
     if not total:
         return _("No event of this release has arrived yet.")
+    told = [trace for trace in verdict.trace if not is_faint(trace)]
+    counts = Counter(trace["status"] for trace in told)
     parts = []
-    worse, same = counts.get("worse", 0), counts.get("same", 0)
+    worse, same = counts["worse"], counts["same"]
     if worse:
         parts.append(
             ngettext("%(n)s of %(total)s measures is worse", "%(n)s of %(total)s measures are worse", worse)
@@ -133,12 +140,12 @@ def summary(verdict: Verdict | None) -> str:
         )
     if same:
         parts.append(ngettext("%(n)s as before", "%(n)s as before", same) % {"n": same})
-    if counts.get("better"):
+    if counts["better"]:
         parts.append(_("%(n)s better") % {"n": counts["better"]})
-    if counts.get("not_enough"):
-        parts.append(_("%(n)s without enough data") % {"n": counts["not_enough"]})
-    told = ", ".join(parts)
-    return f"{told[:1].upper()}{told[1:]}."
+    if len(told) < total:
+        parts.append(_("%(n)s with too little to say") % {"n": total - len(told)})
+    sentence = ", ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def _tiles(release: Release, environment: str, verdict: Verdict | None, now: datetime) -> list[Tile]:

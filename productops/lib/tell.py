@@ -8,8 +8,8 @@ from decimal import Decimal
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 _NARROW = "\u202f"
 
@@ -43,6 +43,8 @@ def money(value: Decimal | float | None, currency: str = "EUR") -> str:
     if value is None:
         return "–"
     sign = {"EUR": "€", "USD": "US$", "BRL": "R$", "GBP": "£", "MXN": "MX$"}.get(currency, currency)
+    if get_language() == "es":
+        return f"{whole(value)}\u00a0{sign}"
     return f"{sign}\u00a0{whole(value)}"
 
 

@@ -111,5 +111,6 @@ def test_the_page_costs_the_same_for_many(tienda, alice, as_, django_assert_max_
 
 
 def test_changes_are_posts_only(tienda, alice, bob, as_):
-    for name, args in (("invite", []), ("remove", [of(bob).pk]), ("change_role", [of(bob).pk])):
+    assert as_(alice).get(url("invite", tienda)).status_code == 302  # what a reload leads to
+    for name, args in (("remove", [of(bob).pk]), ("change_role", [of(bob).pk])):
         assert as_(alice).get(url(name, tienda, *args)).status_code == 405

@@ -120,3 +120,43 @@ def test_on_a_phone_the_list_comes_first_and_leads_to_the_incident(tienda, carol
     page.locator("[data-row]").nth(1).click()
     expect(page.locator("#detail h2")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_draft_survives_escape(tienda, bob, browse) -> None:
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("c")
+    page.keyboard.type("half a sentence")
+    expect(page.locator("#id_text")).to_have_value("half a sentence")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.reload()
+    page.keyboard.press("c")
+    expect(page.locator("#id_text")).to_have_value("half a sentence")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Logged")
+    page.keyboard.press("c")
+    expect(page.locator("#id_text")).to_have_value("")
+
+
+def test_tab_goes_from_the_words_to_the_customer(tienda, bob, browse) -> None:
+    queue(tienda, "Checkout payment fails")
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("c")
+    page.keyboard.type("checkout payment fails")
+    expect(page.locator("#matches [role=option]").first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator("#who")).to_be_focused()
+
+
+def test_after_undo_list_address_and_detail_agree(tienda, carol, browse) -> None:
+    queue(tienda, "One", "Two")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    page.keyboard.press("1")
+    expect(page.locator("#detail h2")).to_have_text("Two")
+    page.keyboard.press("z")
+    expect(page.locator("#detail h2")).to_have_text("One")
+    page.wait_for_url("**/triage/1/*")
+    expect(page.locator("[data-row][aria-current=true]")).to_contain_text("One")

@@ -147,3 +147,37 @@ def test_what_a_person_typed_is_not_overwritten_by_events(tienda, shop, bob, as_
     adopting.adopt_accounts()
     acme.refresh_from_db()
     assert acme.name == "Acme & Co"
+
+
+def test_a_complaint_can_be_taken_back_at_once_by_its_author(tienda, bob, carol, as_) -> None:
+    incident = make.incident(tienda)
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "Oops", "kind": "bug", "same": "incident:1"}, **HX)
+    undo = json.loads(answer["HX-Trigger"])["toast"]["undo"]
+    assert as_(carol).post(undo, **HX).status_code == 409
+    assert as_(bob).post(undo, **HX).status_code == 204
+    assert not Complaint.objects.exists()
+    incident.refresh_from_db()
+    assert incident.impact["heard"] == 0
+
+
+def test_a_complaint_of_yesterday_stays(tienda, bob) -> None:
+    from django.core.exceptions import ValidationError
+
+    complaint = make.complaint(tienda, by=bob, at=timezone.now() - timedelta(days=1))
+    with pytest.raises(ValidationError):
+        quicklog.retract(complaint, bob)
+    assert Complaint.objects.exists()
+
+
+def test_from_a_customers_page_the_customer_is_filled_in(tienda, bob, as_) -> None:
+    sol = make.customer(tienda, "Panadería Sol")
+    page = as_(bob).get(f"/w/{tienda.slug}/log/?customer={sol.pk}", **HX).content.decode()
+    assert f'name="customer" value="{sol.pk}"' in page
+    assert f"/log/?customer={sol.pk}" in as_(bob).get(f"/w/{tienda.slug}/customers/{sol.pk}/").content.decode()
+
+
+def test_shared_words_are_the_ones_that_were_typed(tienda) -> None:
+    make.complaint(tienda, "O pagamento dá erro no checkout")
+    (match,) = quicklog.matches(tienda, "el pago falla al comprar")
+    assert set(match.shared) <= {"pago", "falla", "comprar"}
+    assert match.shared

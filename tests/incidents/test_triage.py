@@ -149,3 +149,25 @@ def test_the_story_says_who_and_why(tienda, carol, shop, as_) -> None:
     assert "Carol" in page
     assert "regression, side by side" in page
     assert "12.9" in page
+
+
+def test_duplicate_through_its_form(tienda, carol, as_) -> None:
+    original, twin = make.incident(tienda, "One"), make.incident(tienda, "Two")
+    answer = as_(carol).post(at(twin, "duplicate"), {"original": original.pk}, **HX)
+    assert answer.status_code == 200
+    assert answer["HX-Push-Url"] == at(twin, "detail")
+    twin.refresh_from_db()
+    assert (twin.status, twin.original) == ("duplicate", original)
+
+
+def test_resolving_offers_the_newest_release(tienda, carol, shop, as_) -> None:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    make.release(shop, "1.0", at=timezone.now() - timedelta(days=2))
+    newest = make.release(shop, "1.1", at=timezone.now())
+    incident = make.incident(tienda, product=shop)
+    incident.accept(carol)
+    page = as_(carol).get(at(incident, "resolve"), **HX).content.decode()
+    assert f'<option value="{newest.pk}" selected>' in page

@@ -101,6 +101,7 @@ PAGES: dict[str, Route] = {
     "incidents:report": Route(TRIAGE, "GP"),
     "incidents:detail": Route(VIEW, "G", _incident),
     "incidents:customers": Route(VIEW, "G", _incident),
+    "incidents:impact": Route(VIEW, "G", _incident),
     "incidents:comment": Route("incident.comment", "P", _incident),
     "incidents:undo": Route(TRIAGE, "P", _undo),
     **{f"incidents:{verb}": Route(TRIAGE, "P", _incident) for verb in ("accept", "start", "mitigate", "close", "wake")},
@@ -141,6 +142,20 @@ def _version(world: World) -> Kwargs:
     return {"version": world.releases[0].version}
 
 
+def _cli(*names: str) -> Callable[[World], Kwargs]:
+    """What sentry-cli puts into its addresses."""
+
+    def of(world: World) -> Kwargs:
+        known = {
+            "org": world.workspace.slug,
+            "project": world.product.slug,
+            "version": world.releases[0].version,
+        }
+        return {name: known.get(name, "x") for name in names}
+
+    return of
+
+
 API: dict[str, Api] = {
     "api:releases": Api({"GET": VIEW, "POST": "release.edit"}),
     "api:deploys": Api({"GET": VIEW, "POST": "release.edit"}, _version),
@@ -152,6 +167,14 @@ API: dict[str, Api] = {
     "api:complaints": Api({"GET": VIEW, "POST": "complaint.log"}),
     "api:customers": Api({"GET": VIEW, "POST": "customer.edit"}),
     "api:outcomes": Api({"GET": "data.view"}),
+    # What sentry-cli asks.
+    "sentry_cli:info": Api({"GET": VIEW}),
+    "sentry_cli:of": Api({"GET": VIEW}, _cli("org", "project")),
+    "sentry_cli:repos": Api({"GET": VIEW}, _cli("org")),
+    "sentry_cli:releases": Api({"GET": VIEW, "POST": "release.edit"}, _cli("org")),
+    "sentry_cli:release": Api({"GET": VIEW, "PUT": "release.edit"}, _cli("org", "version")),
+    "sentry_cli:deploys": Api({"GET": VIEW, "POST": "release.edit"}, _cli("org", "version")),
+    "sentry_cli:previous": Api({"GET": VIEW}, _cli("org", "version")),
 }
 #: Of the API, but for everybody.
 DOCUMENTS = {"api:schema"}

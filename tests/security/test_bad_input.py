@@ -430,6 +430,23 @@ def test_api_fields_of_wrong_types(path, world):
             assert response.status_code in {200, 201, 400, 404, 409, 413}, (field, str(value)[:40])
 
 
+@pytest.mark.parametrize("body", ["[]", "[[]]", "1", "null", '"x"', '{"projects": {}}', '{"projects": [[]]}', "{"])
+def test_sentry_cli_bodies(body, world):
+    token = worlds.token_of(world.owner, world.workspace)
+    before = Release.objects.count()
+    for method, path in (("put", "releases/fresh/"), ("post", "releases/"), ("post", "releases/fresh/deploys/")):
+        answer = swift(
+            browser().generic,
+            method.upper(),
+            f"/api/0/organizations/{world.workspace.slug}/{path}",
+            body,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert answer.status_code in {200, 400, 404}, (path, answer.content)
+    assert Release.objects.count() <= before + 1
+
+
 def test_what_cannot_be_stored_is_refused(world):
     """NUL and half an emoji: 400 with the field's name or place, nothing written."""
     token = worlds.token_of(world.owner, world.workspace)

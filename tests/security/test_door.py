@@ -468,6 +468,8 @@ def test_odd_charsets_of_pages(hub, charset):
     with hub.client() as client:
         assert client.get("/sign-in/?next=%E9", headers=given).status_code == 200
         assert client.get("/?q=%E9", headers=given).status_code == 302
+        if charset != "utf-16":  # in which the query is one long word
+            assert client.get("/sign-in/?" + "a=1&" * 600, headers=given).status_code == 400
         form = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
         assert client.post("/sign-in/", content=b"login=x", headers=form).status_code in {400, 403}
         bearer = {"Authorization": f"Bearer {hub.token}", "Content-Type": f"application/json; charset={charset}"}

@@ -178,9 +178,9 @@ def test_markdown_is_inert(text):
 
 def test_markdown_of_a_hostile_size_is_quick():
     for text in ("[" * 20_000, "[a](" * 5_000, "*a_ " * 5_000, "> " * 10_000, "- " * 10_000, "`" * 20_000):
-        began = time.monotonic()
+        began = time.process_time()
         markdown.render(text)
-        assert time.monotonic() - began < 2
+        assert time.process_time() - began < 2
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from django.utils.translation.template import templatize
 LANGUAGES = ("es", "pt_BR")
 _APPS = ("accounts", "activity", "releases", "metrics", "feedback", "incidents", "productops")
 _SAYS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
+_CALL = re.compile(r"""(?:n|p|np)?gettext\((?:[^()"']|"(?:\\.|[^"\\])*"|u?'(?:\\.|[^'\\])*')*\)""")
+_SHORT_CALL = re.compile(r"""_\((?:"[^"]*"|'[^']*')\)""")
 _HOLES = re.compile(r"%\((\w+)\)[sd]")
 
 
@@ -40,7 +42,7 @@ class Command(BaseCommand):
         said = collect(settings.ROOT)
         faults = [fault for language in LANGUAGES for fault in _work(language, said, options["check"])]
         if faults:
-            raise CommandError("\n".join(faults[:60] + [f"{len(faults)} faults."]))
+            raise CommandError("\n".join([*faults[:60], f"{len(faults)} faults."]))
         self.stdout.write(f"{len(said)} texts in {', '.join(LANGUAGES)}: complete.")
 
 
@@ -60,8 +62,8 @@ def collect(root: Path) -> dict[Text, str]:
 
 def _template_code(source: str, origin: str) -> str:
     """Django turns a template into calls as xgettext wants them; what lies between is not Python."""
-    calls = re.findall(r"(?:n|p|np)?gettext\((?:[^()\"']|\"(?:\\.|[^\"\\])*\"|u?'(?:\\.|[^'\\])*')*\)", templatize(source, origin))
-    return "\n".join(calls) + "\n" + "\n".join(re.findall(r"""_\((?:"[^"]*"|'[^']*')\)""", templatize(source, origin)))
+    said = templatize(source, origin)
+    return "\n".join([*_CALL.findall(said), *_SHORT_CALL.findall(said)])
 
 
 def _in_code(source: str) -> Iterator[Text]:

@@ -31,9 +31,11 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("dialog:close", closeDialog);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) {
+  if (event.key !== "Enter" || event.shiftKey || event.defaultPrevented) return;
+  const isDialog = event.target.matches("dialog input, dialog select, dialog textarea");
+  if (event.metaKey || event.ctrlKey || isDialog) {
     const form = event.target.closest?.("form");
-    if (form) {
+    if (form && form.method !== "dialog") {
       event.preventDefault();
       form.requestSubmit();
     }

@@ -1,12 +1,23 @@
 // Small helpers of forms: copy buttons, forms that submit when a choice is made, matches while typing.
+// A hub on plain http has no clipboard API.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.body.appendChild(document.createElement("textarea"));
+  field.className = "sr-only";
+  field.value = text;
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   const text = document.querySelector(button.dataset.copy)?.textContent ?? "";
-  await navigator.clipboard.writeText(text.trim());
-  const before = button.textContent;
-  button.textContent = button.dataset.done;
-  setTimeout(() => (button.textContent = before), 1500);
+  await copy(text.trim());
+  const before = [...button.childNodes];
+  button.replaceChildren(button.dataset.done);
+  setTimeout(() => button.replaceChildren(...before), 1500);
 });
 document.addEventListener("change", (event) => {
   event.target.closest("[data-submit-on-change]")?.requestSubmit();
@@ -65,4 +76,21 @@ document.addEventListener("keydown", (event) => {
     if (options.length) (options[at] ?? options[0]).click();
     else event.target.form.requestSubmit();
   }
+});
+
+// A draft outlives a closed dialog, tab or connection; it ends when it was logged.
+const draftKey = (form) => `draft:${form.dataset.draft}`;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest?.("form[data-draft]");
+  if (form && event.target.name === "text") localStorage.setItem(draftKey(form), event.target.value);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  const form = document.querySelector("form[data-draft]");
+  const kept = form && localStorage.getItem(draftKey(form));
+  if (!kept || form.elements.text.value) return;
+  form.elements.text.value = kept;
+  setTimeout(() => htmx.trigger(form.elements.text, "ask"), 100);
+});
+document.addEventListener("draft:done", () => {
+  for (const key of Object.keys(localStorage)) if (key.startsWith("draft:")) localStorage.removeItem(key);
 });

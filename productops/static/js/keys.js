@@ -23,6 +23,7 @@ function log() {
     if (field && early) {
       field.value = early + field.value;
       field.dispatchEvent(new Event("input", { bubbles: true }));
+      setTimeout(() => htmx.trigger(field, "ask"), 100); // htmx saw no change: it was there before
     }
     early = null;
   });

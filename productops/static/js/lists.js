@@ -70,7 +70,7 @@ document.addEventListener("incidents:decided", () => {
 document.addEventListener("incidents:changed", () => {
   const list = document.querySelector("[data-list][data-url]");
   if (!list) return;
-  const shown = current()?.dataset.row;
+  const shown = document.querySelector("#detail [data-incident]")?.dataset.incident ?? current()?.dataset.row;
   htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML" }).then(() => {
     const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
     row?.setAttribute("aria-current", "true");

@@ -21,8 +21,9 @@ document.addEventListener("keydown", (event) => {
   }
 });
 // The key a person of this machine knows.
-if (!/Mac|iPhone|iPad/.test(navigator.userAgent)) {
-  for (const hint of document.querySelectorAll("kbd")) {
-    if (hint.textContent === "⌘K") hint.textContent = "Ctrl K";
-  }
+function nameKeys(part) {
+  if (/Mac|iPhone|iPad/.test(navigator.userAgent)) return;
+  for (const hint of part.querySelectorAll("kbd")) hint.textContent = hint.textContent.replace("⌘", "Ctrl ");
 }
+nameKeys(document);
+document.addEventListener("htmx:afterSwap", (event) => nameKeys(event.target));

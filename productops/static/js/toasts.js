@@ -14,9 +14,10 @@ export function toast({ text, undo = "", isError = false }) {
     button.textContent = place.dataset.undo;
     button.addEventListener("click", () => {
       box.remove();
-      htmx.ajax("POST", undo, { target: "#detail", swap: "innerHTML" });
+      const target = document.getElementById("detail") ?? document.body;
+      htmx.ajax("POST", undo, { target, swap: target === document.body ? "none" : "innerHTML" });
     });
-    for (const other of place.querySelectorAll("[data-undo-now]")) delete other.dataset.undoNow;
+    for (const other of place.querySelectorAll("[data-undo-now]")) other.closest(".toast").remove();
     box.append(button);
   }
   place.append(box);
