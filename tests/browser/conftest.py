@@ -15,11 +15,14 @@ import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
+from playwright.sync_api import expect
 
 from accounts.models import User
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+# A loaded machine is slow, not wrong.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +62,7 @@ def server(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     with (tmp_path / "web.log").open("w") as log:
         process = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=env, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
-        for _try in range(100):
+        for _try in range(400):
             try:
                 urllib.request.urlopen(f"{address}/ready", timeout=1)
                 break
@@ -93,7 +96,7 @@ def browse(chromium, server) -> Iterator[Callable[..., object]]:
         context.add_cookies([{"name": "sid", "value": session.session_key, "url": server}])
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: noise.append(str(error)))
         if not bypass_csp:  # whoever brings scripts of its own may be loud
             page.on("console", lambda said: noise.append(said.text) if said.type == "error" else None)

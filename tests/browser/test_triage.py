@@ -135,6 +135,7 @@ def test_a_draft_survives_escape(tienda, bob, browse) -> None:
     expect(page.locator("#id_text")).to_have_value("half a sentence")
     page.keyboard.press("Enter")
     expect(page.locator(".toast")).to_contain_text("Logged")
+    expect(page.locator("dialog[open]")).to_have_count(0)
     page.keyboard.press("c")
     expect(page.locator("#id_text")).to_have_value("")
 

@@ -29,8 +29,8 @@ class Client:
     def __init__(self, hub: Hub, seed: int) -> None:
         self.hub, self.rng, self.acknowledged, self.tries = hub, random.Random(seed), set(), 0
 
-    async def run(self, http: httpx.AsyncClient, batches: int) -> None:
-        for _number in range(batches):
+    async def run(self, http: httpx.AsyncClient, batches: int, killed: threading.Event) -> None:
+        while len(self.acknowledged) < batches * EACH or not killed.is_set():
             ids = [uuid4().hex for _event in range(EACH)]
             body = orjson.dumps([{"name": f"s{n % 5}", "id": id_, "user": f"u{n}"} for n, id_ in enumerate(ids)])
             headers = {"Authorization": f"Bearer {self.hub.key}"}
@@ -61,12 +61,15 @@ def test_kills_lose_nothing_and_double_nothing(empty_hub):
         hub.start_web()
         hub.start_worker(2)
         clients = [Client(hub, seed) for seed in range(CLIENTS)]
-        sending = threading.Thread(target=lambda: asyncio.run(_send(clients)))
+        killed = threading.Event()
+        sending = threading.Thread(target=lambda: asyncio.run(_send(clients, killed)))
         sending.start()
-        kills = _kill(hub, sending)
-        sending.join(120)
+        try:
+            _kill(hub)
+        finally:
+            killed.set()
+            sending.join(120)
         assert not sending.is_alive()
-        assert kills == KILLS
         # Leases of the dead would run out by themselves after a while.
         hub.execute("UPDATE metrics_inbox SET lease_until = NULL, attempts = least(attempts, 2)")
         hub.manage("shell", "-c", "from metrics.counting import drain; drain.run(60)")
@@ -75,30 +78,27 @@ def test_kills_lose_nothing_and_double_nothing(empty_hub):
         stored = {row[0] for row in hub.rows("SELECT replace(event_id::text, '-', '') FROM metrics_event_seen")}
         n = hub.value("SELECT sum(n)::int FROM metrics_rollup_minute WHERE slice = ''")
         told = dict(hub.rows("SELECT outcome, sum(n)::int FROM metrics_outcome GROUP BY 1"))
-        print(f"{n} counted, {sum(c.tries for c in clients)} requests, {kills} kills, {told}")
-        assert len(acknowledged) == EVENTS
+        print(f"{n} counted, {sum(c.tries for c in clients)} requests, {KILLS} kills, {told}")
+        assert len(acknowledged) >= EVENTS
         assert stored == acknowledged  # every batch was acknowledged in the end
-        assert n == EVENTS
+        assert n == len(acknowledged)
         assert n == hub.value("SELECT sum(n)::int FROM metrics_rollup_hour WHERE slice = ''")
         assert n == hub.value("SELECT count(*)::int FROM metrics_event") == told["accepted"]
         assert hub.value("SELECT count(*) FROM metrics_quarantine") == 0
 
 
-async def _send(clients: list[Client]) -> None:
+async def _send(clients: list[Client], killed: threading.Event) -> None:
     async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_keepalive_connections=4)) as http:
-        await asyncio.gather(*(client.run(http, EVENTS // EACH // CLIENTS) for client in clients))
+        await asyncio.gather(*(client.run(http, EVENTS // EACH // CLIENTS, killed) for client in clients))
 
 
-def _kill(hub: Hub, sending: threading.Thread) -> int:
+def _kill(hub: Hub) -> None:
     rng = random.Random(3)
     for number in range(KILLS):
         time.sleep(rng.uniform(0.4, 1.2))
-        if not sending.is_alive():
-            return number
         if number % 2:
             hub.kill("worker")
             hub.start_worker(2)
         else:
             hub.kill("web")
             hub.start_web()
-    return KILLS

@@ -32,7 +32,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("dialog:close", closeDialog);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.defaultPrevented) return;
-  const isDialog = event.target.matches("dialog input, dialog select, dialog textarea");
+  // The quick log's fields use Enter to choose; forms.js looks after them.
+  const isDialog = event.target.matches("dialog :is(input, select, textarea):not([data-match-field], [data-who])");
   if (event.metaKey || event.ctrlKey || isDialog) {
     const form = event.target.closest?.("form");
     if (form && form.method !== "dialog") {

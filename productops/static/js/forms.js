@@ -84,7 +84,7 @@ document.addEventListener("input", (event) => {
   const form = event.target.closest?.("form[data-draft]");
   if (form && event.target.name === "text") localStorage.setItem(draftKey(form), event.target.value);
 });
-document.addEventListener("htmx:afterSwap", () => {
+document.addEventListener("htmx:afterSettle", () => {
   const form = document.querySelector("form[data-draft]");
   const kept = form && localStorage.getItem(draftKey(form));
   if (!kept || form.elements.text.value) return;
@@ -93,4 +93,15 @@ document.addEventListener("htmx:afterSwap", () => {
 });
 document.addEventListener("draft:done", () => {
   for (const key of Object.keys(localStorage)) if (key.startsWith("draft:")) localStorage.removeItem(key);
+});
+
+// New matches arrive while one is chosen: the choice stays.
+let chosen = "";
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target?.id !== "matches") return;
+  chosen = event.detail.target.querySelector("[aria-selected=true]")?.dataset.same ?? "";
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target?.id !== "matches" || !chosen) return;
+  event.detail.target.querySelector(`[data-same="${CSS.escape(chosen)}"]`)?.setAttribute("aria-selected", "true");
 });
