@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 from django.conf import settings
+from django.db import DatabaseError
 
 from metrics.intake.bell import Bell
 from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
@@ -86,7 +87,7 @@ class Door:
             answer = await self._take(call, receive, protocol)
         except Refused as refused:
             answer = await self._refuse(call, protocol, refused)
-        except StoreDown:
+        except (StoreDown, DatabaseError):
             answer = protocol.refuse(Refused(503, "store_down", "The hub cannot store this now. Send it again."))
             answer.headers["Retry-After"] = "2"
         except Exception:
