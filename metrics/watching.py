@@ -20,7 +20,7 @@ from releases.models import WATCH as WATCH_TIME
 from releases.models import Deploy, Release
 
 #: Without one of these judged, a release is not called healthy.
-_VITAL = ("failure_rate", "error_rate")
+_VITAL = ("failure_rate", "error_rate", "latency_p95")
 _RANK = (REGRESSED, WATCH, HEALTHY, NOT_ENOUGH)
 
 
