@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import User, Workspace
 from releases.models import Product
 from tests import make
+
+#: Tables made in SQL: Django's flush between transactional tests does not know them.
+BEYOND_DJANGO = (
+    "metrics_event",
+    "metrics_event_seen",
+    "metrics_rollup_minute",
+    "metrics_rollup_hour",
+    "metrics_customer_day",
+    "metrics_user_day",
+)
+
+
+@pytest.fixture(autouse=True)
+def beyond_django(request: pytest.FixtureRequest) -> Iterator[None]:
+    marker = request.node.get_closest_marker("django_db")
+    is_real = "transactional_db" in request.fixturenames or (marker is not None and marker.kwargs.get("transaction"))
+    if is_real:
+        request.getfixturevalue("transactional_db")
+    yield
+    if is_real:
+        with connection.cursor() as cursor:
+            for table in BEYOND_DJANGO:
+                cursor.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture
