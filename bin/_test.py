@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         print(USAGE)
         return 0
     passed_on = [word for word in argv if word not in {"--servers", "--pytest-only"}]
-    is_whole = not passed_on
+    is_whole = not passed_on or "--pytest-only" in argv
     # A closed terminal or a cancelled job unwinds like Ctrl-C, so the servers end with us.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
