@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from django.utils import timezone
 
 from metrics import partitions
 from metrics.counting import names, store
-from metrics.counting.grouping import Known, by_hour, count_person, group
+from metrics.counting.grouping import Known, by_hour, group
 from metrics.intake.event import Event
 from metrics.intake.writer import OutcomeKey, hour_of, write_outcomes
 from metrics.models import Inbox, Message, Quarantine
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 
 TRIES = 4
 LEASE = timedelta(seconds=100)
-#: Requests claimed at once, and the events at which claiming ends; both are counted in one transaction.
-BATCHES, EVENTS = 2_000, 20_000
+#: Events counted in one transaction: the more, the less the rows that all of them share cost each.
+EVENTS = 50_000
+#: Requests claimed at once: few at first, then as many as hold about EVENTS.
+FEWEST, MOST = 200, 5_000
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,13 @@ class Batch:
 
 def run(seconds: float = 20.0) -> int:
     """Counts what is in the inbox until it is empty or the time is over; how many events were counted."""
-    until, counted = time.monotonic() + seconds, 0
+    until, counted, size = time.monotonic() + seconds, 0, FEWEST
     while time.monotonic() < until:
         lease = uuid4()
-        rows = _claim(lease)
+        rows = _claim(lease, size)
         if not rows:
             break
+        size = max(1, min(MOST, EVENTS * len(rows) // max(1, sum(row[4] for row in rows))))
         with _no_collector():
             for part in _parts(rows):
                 counted += _count_or_split(lease, part)
@@ -83,14 +87,14 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _claim(lease: UUID) -> list[tuple[Any, ...]]:
+def _claim(lease: UUID, size: int = FEWEST) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE metrics_inbox SET attempts = attempts + 1, lease = %s, lease_until = now() + %s::interval"
             " WHERE seq IN (SELECT seq FROM metrics_inbox WHERE attempts < %s"
             "  AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED)"
             " RETURNING seq, batch_id, product_id, protocol, events, received_at, body",
-            [str(lease), f"{LEASE.total_seconds()} s", TRIES, BATCHES],
+            [str(lease), f"{LEASE.total_seconds()} s", TRIES, size],
         )
         return sorted(cursor.fetchall())
 
@@ -113,7 +117,7 @@ def _count_or_split(lease: UUID, part: list[Batch]) -> int:
     """One transaction for all; when that fails, one for each, so that poison stays alone."""
     try:
         return count(lease, part)
-    except (DatabaseError, psycopg2.Error, ValueError, TypeError, KeyError, OverflowError) as error:
+    except (DatabaseError, psycopg2.Error, struct.error, ValueError, TypeError, KeyError, OverflowError) as error:
         connection.close_if_unusable_or_obsolete()
         if len(part) == 1:
             _note_failure(part[0], error)
@@ -193,45 +197,35 @@ def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: dat
     # First what no other drain waits for; from the people on, rows are locked until the commit.
     _keep(cursor, product, new, known, now)
     grouped = group(new, known)
-    people = {
-        cohort: {user: sum([visit[1] for visit in visits]) for user, visits in users.items()}
-        for cohort, users in grouped.people.items()
-        if users
-    }
+    store.add_usage(cursor, product.pk, grouped.usage())
+    people = {cohort: crowd.bad_by_user() for cohort, crowd in grouped.crowds.items() if crowd.firsts}
     if people:
         for cohort, user, is_new, before in store.count_people(cursor, product.pk, people):
-            count_person(grouped.people[cohort][user], is_new, before)
+            grouped.crowds[cohort].count(user, is_new, before)
     minutes = grouped.minutes()
     store.add_rollups(cursor, "metrics_rollup_minute", product.pk, minutes)
     store.add_rollups(cursor, "metrics_rollup_hour", product.pk, by_hour(minutes))
-    store.add_usage(cursor, product.pk, grouped.usage)
     store.add_accounts(cursor, product.workspace_id, _accounts(new))
     _add_messages(product, new)
 
 
 def _keep(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
     since = names.kept_since(now)
-    rows = [
-        (e, known.signals.get((e.kind, e.name), 0), known.releases.get(e.release, 0))
-        for e in new
-        if e.at >= since and e.kind != "identify"
-    ]
-    if rows:
-        store.keep(cursor, product.pk, rows)
+    kept = [e for e in new if e.at >= since and e.kind != "identify"]
+    if kept:
+        store.keep(cursor, product.pk, kept, known)
 
 
 def _accounts(new: list[Event]) -> dict[str, tuple[float, dict[str, Any]]]:
-    seen: dict[str, tuple[float, dict[str, Any]]] = {}
+    """Customers named by the events: id -> (a moment at which it was seen, what was told of it)."""
+    latest = {event.customer: event for event in new}
+    latest.pop("", None)
+    seen = {name: (event.at, {"plan": event.plan} if event.plan else {}) for name, event in latest.items()}
     for event in new:
-        if not event.customer:
-            continue
-        traits = event.props.get("traits") if event.kind == "identify" else None
-        last, told = seen.get(event.customer, (0.0, {}))
-        if isinstance(traits, dict):
-            told = {**told, **traits}
-        elif event.plan and "plan" not in told:
-            told = {**told, "plan": event.plan}
-        seen[event.customer] = (max(last, event.at), told)
+        if event.kind == "identify" and event.customer:
+            traits = event.props.get("traits")
+            at, told = seen[event.customer]
+            seen[event.customer] = (max(at, event.at), {**told, **(traits if isinstance(traits, dict) else {})})
     return seen
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from math import ceil, log
 from operator import itemgetter
 from typing import NamedTuple
 
-from metrics.detection.histogram import BINS, GAMMA, SMALLEST
+from metrics.detection.histogram import bin_of
 from metrics.intake.event import Event
-
-_LOG_GAMMA = log(GAMMA)
 
 
 class Known(NamedTuple):
@@ -67,7 +65,7 @@ class Sum:
             self.bins[place] = self.bins.get(place, 0) + count
 
 
-@dataclass
+@dataclass(slots=True)
 class Usage:
     uses: int = 0
     failures: int = 0
@@ -78,20 +76,53 @@ class Usage:
 Visit = tuple[int, int, Sum]  # minute, bad events in it, where it is counted
 
 
+class Crowd:
+    """Who was seen in one cohort: each user's earliest visit, the visits in which something went wrong, and what
+    each customer did."""
+
+    __slots__ = ("bads", "firsts", "usage")
+
+    def __init__(self) -> None:
+        self.firsts: dict[int, Visit] = {}
+        self.bads: dict[int, list[Visit]] = {}
+        self.usage: dict[str, Usage] = {}
+
+    def bad_by_user(self) -> dict[int, int]:
+        found = dict.fromkeys(self.firsts, 0)
+        for user, visits in self.bads.items():
+            found[user] = sum([visit[1] for visit in visits])
+        return found
+
+    def count(self, user: int, is_new: bool, bad_before: int) -> None:
+        """Adds what a user's day changes: the first visit, the first bad one, and Σ(bad)² as it grows."""
+        if is_new:
+            self.firsts[user][2].users += 1
+        so_far = bad_before
+        for _minute, bad, row in sorted(self.bads.get(user, ()), key=_minute_and_bad):
+            row.bad_sq += (so_far + bad) ** 2 - so_far**2
+            row.bad_users += so_far == 0
+            so_far += bad
+
+
 class Place:
     """Where events that look alike are counted: one minute of one signal, release, environment and slices."""
 
-    __slots__ = ("cohort", "key", "people", "slices", "sum")
+    __slots__ = ("crowd", "key", "slices", "sum", "values")
 
-    def __init__(self, key: Key, slices: tuple[str, ...], cohort: Cohort, people: dict[int, list[Visit]]) -> None:
-        self.key, self.slices, self.cohort, self.people, self.sum = key, slices, cohort, people, Sum()
+    def __init__(self, key: Key, slices: tuple[str, ...], crowd: Crowd) -> None:
+        self.key, self.slices, self.crowd = key, slices, crowd
+        self.sum = Sum()
+        self.values: list[float] = []
+
+    def add_values(self) -> None:
+        self.sum.timed, self.sum.total = len(self.values), sum(self.values)
+        self.sum.bins = dict(Counter(bin_of(self.values).tolist()))
 
 
 @dataclass
 class Grouped:
     places: list[Place] = field(default_factory=list)
-    usage: dict[tuple[str, Cohort], Usage] = field(default_factory=dict)
-    people: dict[Cohort, dict[int, list[Visit]]] = field(default_factory=dict)
+    crowds: dict[Cohort, Crowd] = field(default_factory=dict)
 
     def minutes(self) -> dict[Key, Sum]:
         """One row for all, and one for each slice."""
@@ -105,6 +136,9 @@ class Grouped:
                 row.add(place.sum)
         return found
 
+    def usage(self) -> dict[tuple[str, Cohort], Usage]:
+        return {(name, cohort): row for cohort, crowd in self.crowds.items() for name, row in crowd.usage.items()}
+
 
 def group(events: Iterable[Event], known: Known) -> Grouped:
     """Everything the events add up to, by minute. Hours are made from the minutes by `by_hour`."""
@@ -115,27 +149,30 @@ def group(events: Iterable[Event], known: Known) -> Grouped:
     for event in events:
         minute = int(event.at) // 60 * 60
         looks = (event.kind, event.name, event.environment, event.release, event.plan, event.platform, minute)
-        if looks in places:
-            place = places[looks]
-        else:
+        place = places.get(looks, _NOWHERE)
+        if place is _NOWHERE:
             place = places[looks] = _place(found, event, minute, known)
         if place is None:  # identify and feedback are not measured
             continue
-        row = place.sum
+        bad, row, crowd = event.bad, place.sum, place.crowd
         row.n += event.n
-        row.bad += event.bad
+        row.bad += bad
         if event.value is not None:
-            bin_ = duration_bin(event.value)
-            row.timed += 1
-            row.total += event.value
-            row.bins[bin_] = row.bins.get(bin_, 0) + 1
+            place.values.append(event.value)
         if event.customer:
-            _use(found, event, place.cohort)
+            _use(crowd.usage, event)
         if event.user:
             user = hashes.get(event.user)
             if user is None:
                 user = hashes[event.user] = user_hash(event.user)
-            place.people.setdefault(user, []).append((minute, event.bad, row))
+            first = crowd.firsts.get(user)
+            if first is None or minute < first[0]:
+                crowd.firsts[user] = (minute, bad, row)
+            if bad:
+                crowd.bads.setdefault(user, []).append((minute, bad, row))
+    for place in found.places:
+        if place.values:
+            place.add_values()
     return found
 
 
@@ -150,20 +187,6 @@ def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
     return hours
 
 
-def count_person(visits: list[Visit], is_new: bool, bad_before: int) -> None:
-    """Adds what a user's day changes: the first visit, the first bad one, and Σ(bad)² as it grows."""
-    if len(visits) > 1:
-        visits.sort(key=_minute_and_bad)
-    if is_new:
-        visits[0][2].users += 1
-    so_far = bad_before
-    for _minute, bad, row in visits:
-        if bad:
-            row.bad_sq += (so_far + bad) ** 2 - so_far**2
-            row.bad_users += so_far == 0
-            so_far += bad
-
-
 _minute_and_bad = itemgetter(0, 1)
 
 
@@ -173,8 +196,10 @@ def _place(found: Grouped, event: Event, minute: int, known: Known) -> Place | N
         return None
     release = known.releases.get(event.release, 0)
     cohort = Cohort(datetime.fromtimestamp(minute, UTC).date(), signal, release, event.environment)
-    key = Key(signal, event.environment, release, "", minute)
-    place = Place(key, _slices(event, known), cohort, found.people.setdefault(cohort, {}))
+    crowd = found.crowds.get(cohort)
+    if crowd is None:
+        crowd = found.crowds[cohort] = Crowd()
+    place = Place(Key(signal, event.environment, release, "", minute), _slices(event, known), crowd)
     found.places.append(place)
     return place
 
@@ -182,13 +207,6 @@ def _place(found: Grouped, event: Event, minute: int, known: Known) -> Place | N
 def user_hash(user: str) -> int:
     """A signed 64-bit hash; the user's own id is not kept beside counts."""
     return int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def duration_bin(value: float) -> int:
-    """The same as detection.histogram.bin_of, for one value without numpy's overhead."""
-    if value <= 0:
-        return 0
-    return min(max(ceil(log(max(value, SMALLEST) / SMALLEST) / _LOG_GAMMA - 1e-9), 1), BINS - 1)
 
 
 def _slices(event: Event, known: Known) -> tuple[str, ...]:
@@ -200,13 +218,17 @@ def _slices(event: Event, known: Known) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _use(found: Grouped, event: Event, cohort: Cohort) -> None:
-    key = (event.customer, cohort)
-    row = found.usage.get(key)
+def _use(usage: dict[str, Usage], event: Event) -> None:
+    row = usage.get(event.customer)
     if row is None:
-        row = found.usage[key] = Usage()
+        row = usage[event.customer] = Usage()
     row.uses += event.n
     row.failures += event.bad
     if event.props.get("struggle"):
         row.struggles += 1
-    row.last = max(row.last, event.at)
+    if event.at > row.last:
+        row.last = event.at
+
+
+#: Stands for looks that were not met yet; None stands for those that are not measured.
+_NOWHERE = Place(Key(0, "", 0, "", 0), (), Crowd())

@@ -15,26 +15,31 @@ from releases.models import Feature, Product, Release
 
 MEASURED = ("use", "session", "error")
 FEATURES_PER_PRODUCT = 200
+_FAR = float("inf")
 
 
 def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
     """Ids for all names, and the events with names beyond the bounds renamed to OTHER."""
-    signals, events = _signals(product, events)
-    releases = Release.objects.discover(product, {e.release for e in events}, timezone.now())
+    # Thousands of events hold few different names.
+    looks = {(e.kind, e.name, e.feature, e.release, e.plan, e.platform) for e in events}
+    wanted = {(kind, name): feature for kind, name, feature, *_rest in sorted(looks) if kind in MEASURED}
+    signals, events = _signals(product, wanted, events)
+    releases = Release.objects.discover(product, {look[3] for look in looks}, timezone.now())
     _note_arrivals(releases, events)
     return (
         Known(
             signals={key: signal.pk for key, signal in signals.items()},
             releases={version: release.pk for version, release in releases.items()},
-            plans=_slice_values(product, "plan", {e.plan for e in events}),
-            platforms=_slice_values(product, "platform", {e.platform for e in events}),
+            plans=_slice_values(product, "plan", {look[4] for look in looks}),
+            platforms=_slice_values(product, "platform", {look[5] for look in looks}),
         ),
         events,
     )
 
 
-def _signals(product: Product, events: list[Event]) -> tuple[dict[tuple[str, str], Signal], list[Event]]:
-    wanted = {(e.kind, e.name): e.feature for e in events if e.kind in MEASURED}
+def _signals(
+    product: Product, wanted: dict[tuple[str, str], str], events: list[Event]
+) -> tuple[dict[tuple[str, str], Signal], list[Event]]:
     known = {(s.kind, s.name): s for s in Signal.objects.filter(product=product, name__in={n for _k, n in wanted})}
     missing = sorted(wanted.keys() - known.keys())
     if missing:
@@ -75,7 +80,8 @@ def _note_arrivals(releases: dict[str, Release], events: list[Event]) -> None:
     for event in events:
         if event.release in quiet and event.kind in MEASURED:
             key = (event.release, event.environment)
-            first[key] = min(first.get(key, event.at), event.at)
+            if event.at < first.get(key, _FAR):
+                first[key] = event.at
     for (version, environment), at in sorted(first.items()):
         quiet[version].arrive(environment, datetime.fromtimestamp(int(at), UTC))
 

@@ -14,14 +14,9 @@ import orjson
 from django.db.backends.utils import CursorWrapper
 from psycopg2.extras import execute_values
 
-from metrics.counting import sketch
-from metrics.counting.grouping import Cohort, Key, Sum, Usage
+from metrics.counting import packing, sketch
+from metrics.counting.grouping import Cohort, Key, Known, Sum, Usage
 from metrics.intake.event import Event
-
-_COLUMNS = (
-    "product_id, at, event_id, kind, signal_id, release_id, environment, user_name, customer, session, platform,"
-    " plan, country, n, bad, value, flags, props"
-)
 
 _ROLLUP = (
     "product_id, signal_id, environment, release_id, slice, bucket, n, bad, bad_sq, users, bad_users, timed,"
@@ -38,36 +33,27 @@ MANY = 1_000
 
 def unseen(cursor: CursorWrapper, product: int, ids: Sequence[str], today: date) -> set[str]:
     """The ids (32 hex digits) that were never counted, now marked as counted."""
+    wanted = set(ids)
+    # The ids come back only when some were seen before: almost always their number says enough.
     cursor.execute(
-        "INSERT INTO metrics_event_seen (product_id, event_id, day)"
+        "WITH added AS (INSERT INTO metrics_event_seen (product_id, event_id, day)"
         " SELECT %s, id, %s FROM unnest(%s::uuid[]) AS id"
         " WHERE NOT EXISTS (SELECT 1 FROM metrics_event_seen old"
         "  WHERE old.product_id = %s AND old.event_id = id AND old.day = %s)"
-        " ORDER BY id ON CONFLICT DO NOTHING RETURNING replace(event_id::text, '-', '')",
-        [product, today, _numbers(sorted(set(ids))), product, today - timedelta(days=1)],
+        " ORDER BY id ON CONFLICT DO NOTHING RETURNING event_id)"
+        " SELECT count(*), CASE WHEN count(*) < %s THEN string_agg(replace(event_id::text, '-', ''), ',') END"
+        " FROM added",
+        [product, today, _numbers(wanted), product, today - timedelta(days=1), len(wanted)],
     )
-    return {row[0] for row in cursor.fetchall()}
+    count, told = cursor.fetchone()
+    return wanted if count == len(wanted) else set(told.split(",")) if told else set()
 
 
-def keep(cursor: CursorWrapper, product: int, rows: Iterable[tuple[Event, int, int]]) -> None:
-    """COPY of the raw events: (event, signal id, release id)."""
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
-    for event, signal, release in rows:
-        write(
-            (
-                product, datetime.fromtimestamp(event.at, UTC).isoformat(), event.id, event.kind, signal, release,
-                event.environment, event.user, event.customer, event.session, event.platform, event.plan,
-                event.country, event.n, event.bad, "" if event.value is None else event.value, event.flags,
-                orjson.dumps(event.props).decode(),
-            )
-        )  # fmt: skip
-    out.seek(0)
-    # FORCE_NOT_NULL keeps an empty text an empty text instead of NULL.
+def keep(cursor: CursorWrapper, product: int, events: Iterable[Event], known: Known) -> None:
+    """COPY of the raw events."""
     cursor.copy_expert(
-        f"COPY metrics_event ({_COLUMNS}) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (user_name, customer, session,"
-        " platform, plan, country, environment, kind))",
-        out,
+        f"COPY metrics_event ({packing.COLUMNS}) FROM STDIN WITH (FORMAT binary)",
+        io.BytesIO(packing.rows(product, events, known)),
     )
 
 
@@ -79,22 +65,27 @@ def count_people(
     # A mark of our own tells our inserts from updates; partitioned tables do not give out xmax.
     mark = random.getrandbits(62)
     cohorts = sorted(people)
-    rows = [(place, user, bad) for place, at in enumerate(cohorts) for user, bad in sorted(people[at].items())]
+    rows = [(place, user, bad) for place, at in enumerate(cohorts) for user, bad in people[at].items()]
     places, users, bads = zip(*rows, strict=True)
     days, signals, releases, environments = zip(*cohorts, strict=True)
+    # Who is known today and did nothing bad is left alone: even an update that changes nothing would lock the
+    # row, and make every other worker wait.
     cursor.execute(
         "WITH cohort AS (SELECT * FROM unnest(%s::date[], %s::bigint[], %s::bigint[], %s::text[])"
         "  WITH ORDINALITY AS c (day, signal_id, release_id, environment, place))"
         " INSERT INTO metrics_user_day AS u"
         " (product_id, day, signal_id, release_id, environment, user_hash, bad, mark)"
-        " SELECT %s, day, signal_id, release_id, environment, v.user_hash, v.bad, %s"
-        " FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS v (place, user_hash, bad) JOIN cohort USING (place)"
+        " SELECT %s, c.day, c.signal_id, c.release_id, c.environment, v.user_hash, v.bad, %s"
+        " FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS v (place, user_hash, bad) JOIN cohort c USING (place)"
+        " WHERE v.bad > 0 OR NOT EXISTS (SELECT 1 FROM metrics_user_day old WHERE old.product_id = %s"
+        "  AND old.day = c.day AND old.signal_id = c.signal_id AND old.release_id = c.release_id"
+        "  AND old.environment = c.environment AND old.user_hash = v.user_hash)"
         " ORDER BY place, v.user_hash"
         " ON CONFLICT (product_id, day, signal_id, release_id, environment, user_hash)"
         " DO UPDATE SET bad = u.bad + excluded.bad WHERE excluded.bad > 0"
         " RETURNING day, signal_id, release_id, environment, user_hash, bad, mark",
         [list(days), list(signals), list(releases), list(environments), product, mark,
-         _numbers(p + 1 for p in places), _numbers(users), _numbers(bads)],
+         _numbers(p + 1 for p in places), _numbers(users), _numbers(bads), product],
     )  # fmt: skip
     for day, signal, release, environment, user, bad, made in cursor.fetchall():
         cohort = Cohort(day, signal, release, environment)
@@ -171,18 +162,24 @@ def add_usage(cursor: CursorWrapper, product: int, usage: dict[tuple[str, Cohort
         return
     keys = sorted(usage)
     rows = [usage[key] for key in keys]
-    customers, cohorts = zip(*keys, strict=True)
+    customers = {name: place for place, name in enumerate(sorted({name for name, _cohort in keys}), 1)}
+    cohorts = {cohort: place for place, cohort in enumerate(sorted({cohort for _name, cohort in keys}), 1)}
     days, signals, releases, environments = zip(*cohorts, strict=True)
     cursor.execute(
-        "INSERT INTO metrics_customer_day AS c (product_id, customer, day, signal_id, release_id, environment,"
-        " uses, failures, struggles, last_at) SELECT %s, customer, day, signal, release, environment, uses, failures,"
-        " struggles, to_timestamp(last) FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::text[],"
-        "  %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[]) WITH ORDINALITY"
-        " AS v (customer, day, signal, release, environment, uses, failures, struggles, last, place) ORDER BY place"
+        "WITH customer AS (SELECT * FROM unnest(%s::text[]) WITH ORDINALITY AS c (customer, place)),"
+        " cohort AS (SELECT * FROM unnest(%s::date[], %s::bigint[], %s::bigint[], %s::text[])"
+        "  WITH ORDINALITY AS c (day, signal_id, release_id, environment, place))"
+        " INSERT INTO metrics_customer_day AS c (product_id, customer, day, signal_id, release_id, environment,"
+        " uses, failures, struggles, last_at) SELECT %s, who.customer, day, signal_id, release_id, environment,"
+        " uses, failures, struggles, to_timestamp(last)"
+        " FROM unnest(%s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[])"
+        "  AS v (who, what, uses, failures, struggles, last)"
+        " JOIN customer who ON who.place = v.who JOIN cohort ON cohort.place = v.what ORDER BY v.who, v.what"
         " ON CONFLICT (product_id, customer, day, signal_id, release_id, environment) DO UPDATE SET"
         " uses = c.uses + excluded.uses, failures = c.failures + excluded.failures,"
         " struggles = c.struggles + excluded.struggles, last_at = greatest(c.last_at, excluded.last_at)",
-        [product, list(customers), _numbers(days), _numbers(signals), _numbers(releases), list(environments),
+        [list(customers), list(days), list(signals), list(releases), list(environments), product,
+         _numbers(customers[name] for name, _cohort in keys), _numbers(cohorts[cohort] for _name, cohort in keys),
          _numbers(row.uses for row in rows), _numbers(row.failures for row in rows),
          _numbers(row.struggles for row in rows), _numbers(row.last for row in rows)],
     )  # fmt: skip

@@ -152,7 +152,7 @@ class Door:
             return Counter((owner.product_id, hour, protocol.name, e.kind, "duplicate", "batch") for e in parsed.events)
 
         inbox = (batch, owner.product_id, protocol.name, len(parsed.events), body, at)
-        await self.writer.store(Note(inbox=inbox, duplicates=duplicates))
+        await self.writer.store(Note(inbox=inbox, duplicates=duplicates, is_repeatable=bool(given)))
         self.bell.ring()
 
     async def _refuse(self, call: Call, protocol: Protocol, refused: Refused) -> Answer:

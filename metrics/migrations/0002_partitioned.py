@@ -39,7 +39,7 @@ CREATE TABLE metrics_customer_day (
     release_id bigint NOT NULL, environment text NOT NULL, uses bigint NOT NULL, failures bigint NOT NULL,
     struggles bigint NOT NULL, last_at timestamptz NOT NULL,
     PRIMARY KEY (product_id, customer, day, signal_id, release_id, environment)
-);
+) WITH (fillfactor = 60);
 CREATE INDEX metrics_customer_day_signal ON metrics_customer_day (product_id, signal_id, release_id, day);
 
 CREATE TABLE metrics_user_day (

@@ -15,8 +15,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from metrics.counting import drain, sketch
-from metrics.counting.grouping import duration_bin
-from metrics.detection.histogram import BINS
+from metrics.detection.histogram import BINS, bin_of
 from metrics.intake.event import Event, Parsed
 from metrics.models import (
     Account,
@@ -147,7 +146,7 @@ def test_histograms_merge_exactly(shop):
     wanted = np.zeros(BINS)
     for event in events:
         if event.value is not None:
-            wanted[duration_bin(event.value)] += 1
+            wanted[int(bin_of(event.value))] += 1
     for model in (RollupMinute, RollupHour):
         packs = model.objects.filter(slice="").values_list("hist", flat=True)
         assert np.array_equal(sketch.dense(list(packs)), wanted)
@@ -304,6 +303,23 @@ def test_poison_goes_to_quarantine_and_neighbours_are_counted(shop, broken):
     assert kept.error
     assert not Inbox.objects.exists()
     assert sums(RollupMinute)["n"] == 2
+
+
+@pytest.mark.parametrize("at", [0.0, 0.123456, 59.9999999])
+def test_kept_moments_are_exact_to_the_microsecond(shop, at):
+    at += 60 * (timezone.now().timestamp() // 60 - 60)
+    make.counted(shop, [make.event(at=at)])
+    assert abs(Kept.objects.get().at.timestamp() - at) < 1e-6
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("event", [{"n": 2**40}, {"flags": 2**20}, {"id": "abc"}, {"id": "zz" * 16}, {"user": "a\0b"}])
+def test_an_event_no_column_holds_is_poison(shop, event):
+    make.batch(shop, [make.event()])
+    make.batch(shop, [make.event(**event)])
+    assert drain.run() == 1
+    assert Inbox.objects.get().error
+    assert sums(RollupMinute)["n"] == Kept.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
