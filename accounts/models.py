@@ -127,6 +127,11 @@ class Membership(models.Model):
             self.role = role
             self.save(update_fields=["role"])
 
+    @property
+    def is_last_owner(self) -> bool:
+        others = Membership.objects.filter(workspace=self.workspace_id, role=Role.OWNER).exclude(pk=self.pk)
+        return self.role == Role.OWNER and not others.exists()
+
     def remove(self) -> None:
         with transaction.atomic():
             self._keep_an_owner(leaving=True)

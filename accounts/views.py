@@ -241,7 +241,8 @@ def member(request: MemberRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     form = RoleForm(request.membership, initial={"role": found.role})
     template = "accounts/_member.html" if request.headers.get("HX-Request") else "accounts/member.html"
-    return render(request, template, {"member": found, "form": form})
+    context = {"member": found, "form": form, "is_last_owner": found.is_last_owner}
+    return render(request, template, context)
 
 
 @require_POST

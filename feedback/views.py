@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, Q, Sum
 from django.http import HttpResponse
@@ -14,20 +15,45 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import MemberRequest, allow, can
+from accounts.models import Workspace
 from activity.models import record
 from feedback import similar
 from feedback.models import Complaint, Customer
 from metrics.models import CustomerDay, Signal
 from productops.lib import pages
+from productops.lib.widgets import Typeahead
 from releases.models import Product, Release
 
 PAGE = 50
+_CURRENCIES = ("EUR", "USD", "GBP", "BRL", "MXN", "ARS", "CLP", "COP")
 
 
 class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Customer
         fields = ["name", "external_id", "domain", "plan", "revenue", "currency", "language"]
+        widgets: ClassVar = {
+            "external_id": forms.TextInput(attrs={"placeholder": "cus_0181"}),
+            "domain": forms.TextInput(attrs={"placeholder": "example.com"}),
+            "plan": Typeahead(),
+            "currency": Typeahead(),
+            "language": Typeahead(),
+        }
+
+    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plans = Customer.objects.of(workspace).exclude(plan="").order_by("plan").values_list("plan", flat=True)
+        offered = {
+            "plan": plans.distinct()[:50],
+            "currency": dict.fromkeys((workspace.currency, *_CURRENCIES)),
+            "language": [code for code, _name in settings.LANGUAGES],
+        }
+        for name, options in offered.items():
+            widget = self.fields[name].widget
+            assert isinstance(widget, Typeahead)
+            widget.options = lambda options=options: options  # type: ignore[misc]
+        self.fields["currency"].widget.attrs["placeholder"] = workspace.currency
+        self.fields["language"].widget.attrs["placeholder"] = "en"
 
 
 @require_GET
@@ -136,7 +162,8 @@ def _releases_seen(customer: Customer) -> list[dict[str, Any]]:
 def edit_customer(request: MemberRequest, pk: int | None = None) -> HttpResponse:
     """A new customer, or a change to one. What a person typed is never overwritten by events."""
     known = get_object_or_404(Customer.objects.of(request.workspace), pk=pk) if pk is not None else None
-    form = CustomerForm(request.POST or None, instance=known or Customer(workspace=request.workspace))
+    customer = known or Customer(workspace=request.workspace)
+    form = CustomerForm(request.POST or None, instance=customer, workspace=request.workspace)
     if not form.is_valid():
         template = "feedback/_customer_form.html" if pages.is_htmx(request) else "feedback/customer_form.html"
         return render(request, template, {"form": form, "customer": known})

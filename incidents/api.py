@@ -1,4 +1,4 @@
-"""Incidents and complaints over the API: the same verbs as in the browser."""
+"""Incidents over the API: the same verbs as in the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.shortcuts import get_object_or_404
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -19,14 +18,13 @@ from rest_framework.views import APIView
 from accounts.models import User
 from activity.models import Event
 from feedback.api import CleanCharField
-from feedback.models import Complaint, Customer
-from incidents import lifecycle, quicklog
+from incidents import lifecycle
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Severity, Status
 from incidents.models.incident import Stale
 from productops.lib.api import Conflict, Pages
-from releases.api import product_of, user_of, workspace_of
-from releases.models import Feature, Release
+from releases.api import user_of, workspace_of
+from releases.models import Release
 
 _MORE = ("assignee", "product", "release", "fix_release", "feature", "original", "workspace", "signal",
          "regression__release", "regression__signal")  # fmt: skip
@@ -71,32 +69,6 @@ class ChangeSerializer(serializers.Serializer[Any]):
     )
 
 
-class ComplaintSerializer(serializers.ModelSerializer[Complaint]):
-    text = CleanCharField(max_length=10_000)
-    customer = CleanCharField(
-        source="customer.external_id", max_length=120, required=False, allow_null=True, default=None,
-        help_text="its external id",
-    )  # fmt: skip
-    product = serializers.CharField(source="product.slug", required=False, allow_null=True, default=None)
-    feature = serializers.CharField(source="feature.name", required=False, allow_null=True, default=None)
-    release = serializers.CharField(source="release.version", required=False, allow_null=True, default=None)
-    incident = serializers.IntegerField(
-        source="report.incident.number", required=False, allow_null=True, default=None, min_value=1, max_value=2**31 - 1
-    )
-    source_id = CleanCharField(
-        max_length=120, required=False, allow_null=True, help_text="your id; the same one again changes nothing"
-    )
-
-    class Meta:
-        model = Complaint
-        fields = [
-            "id", "text", "kind", "is_churn_risk", "customer", "product", "feature", "release", "incident",
-            "contact_name", "contact_email", "source", "source_id", "created_at",
-        ]  # fmt: skip
-        read_only_fields = ["id", "source", "created_at"]
-        validators: list[object] = []
-
-
 class Incidents(APIView):
     acts = {"GET": "workspace.view"}
 
@@ -138,43 +110,6 @@ class OneIncident(APIView):
             raise ValidationError({name: ["This cannot be changed."] for name in sorted(unknown)})
         change(incident, user_of(request), dict(given.validated_data))
         return Response(IncidentSerializer(_find(request, number)).data)
-
-
-class Complaints(APIView):
-    acts = {"GET": "workspace.view", "POST": "complaint.log"}
-
-    @extend_schema(
-        operation_id="complaints_list",
-        parameters=[
-            OpenApiParameter("customer", str, description="external id"),
-            OpenApiParameter("release", str),
-            OpenApiParameter("kind", str),
-            OpenApiParameter("since", str, description="ISO 8601"),
-        ],
-        responses=ComplaintSerializer(many=True),
-    )
-    def get(self, request: Request) -> Response:
-        params = {k: str(v).replace("\x00", "") for k, v in request.query_params.items()}
-        found = Complaint.objects.of(workspace_of(request))
-        if params.get("customer"):
-            found = found.filter(customer__external_id=params["customer"])
-        if params.get("release"):
-            found = found.filter(release__version=params["release"])
-        if params.get("kind"):
-            found = found.filter(kind=params["kind"])
-        if params.get("since"):
-            found = found.filter(created_at__gte=_moment(params["since"]))
-        pages: Pages = Pages()
-        rows = found.select_related("customer", "product", "feature", "release", "report__incident").newest_first()
-        page: list[Any] | None = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(ComplaintSerializer(page, many=True).data)
-
-    @extend_schema(operation_id="complaints_log", request=ComplaintSerializer, responses={201: ComplaintSerializer})
-    def post(self, request: Request) -> Response:
-        given = ComplaintSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        complaint = _log(request, dict(given.validated_data))
-        return Response(ComplaintSerializer(complaint).data, status=201)
 
 
 def change(incident: Incident, by: User, given: dict[str, Any]) -> None:
@@ -273,44 +208,3 @@ def _chosen(request: Request) -> Q:
         email = user_of(request).email if params["assignee"] == "me" else params["assignee"].lower()
         chosen &= Q(assignee__email=email)
     return chosen
-
-
-def _log(request: Request, data: dict[str, Any]) -> Complaint:
-    workspace = workspace_of(request)
-    external_id = (data.pop("customer", None) or {}).get("external_id")
-    version = (data.pop("release", None) or {}).get("version")
-    feature = (data.pop("feature", None) or {}).get("name")
-    product = (data.pop("product", None) or {}).get("slug")
-    number = ((data.pop("report", None) or {}).get("incident") or {}).get("number")
-    fields: dict[str, Any] = {**data, "source": "api"}
-    if product:
-        fields["product"] = product_of(request, product)
-    if version:
-        fields["release"] = Release.objects.of(workspace).filter(version=version).in_order().first()
-        if fields["release"] is None:
-            raise ValidationError({"release": ["This release does not exist here."]})
-    if feature:
-        fields["feature"] = Feature.objects.filter(product__workspace=workspace, name=feature).first()
-        if fields["feature"] is None:
-            raise ValidationError({"feature": ["This feature does not exist here."]})
-    join = None
-    if number:
-        join = Incident.objects.of(workspace).filter(number=number).first()
-        if join is None:
-            raise ValidationError({"incident": ["This incident does not exist here."]})
-    customer = None
-    if external_id:  # last, so that a refused request leaves no customer behind
-        customer, _new = Customer.objects.get_or_create(
-            workspace=workspace, external_id=external_id, defaults={"name": external_id}
-        )
-    return quicklog.log(workspace, fields.pop("text"), user_of(request), customer, join, **fields)
-
-
-def _moment(given: str) -> Any:
-    try:
-        found = parse_datetime(given.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None or not 1970 <= found.year <= 9000:
-        raise ValidationError({"since": ["Use ISO 8601 with a zone, e.g. 2026-11-22T10:00:00Z."]})
-    return found

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User, Workspace
 from incidents.models import Incident, IncidentKind, Severity
+from productops.lib.text import fold
+from productops.lib.widgets import Typeahead
 from releases.models import Release
 
 SNOOZES = {
@@ -19,6 +23,42 @@ SNOOZES = {
     "3d": (_("3 days"), timedelta(days=3)),
     "7d": (_("A week"), timedelta(days=7)),
 }
+
+
+class IncidentField(forms.Field):
+    """An incident by number or title, chosen while typing."""
+
+    widget = Typeahead(attrs={"placeholder": _("Number or words of its title")})
+    #: Offered while typing; every other one is found by its number.
+    OFFERED = 200
+
+    def offer(self, found: QuerySet[Incident]) -> None:
+        self.found = found.select_related("regression__release", "regression__signal").by_pain()  # type: ignore[attr-defined]
+        assert isinstance(self.widget, Typeahead)
+        self.widget.options = lambda: map(incident_label, self.found[: self.OFFERED])
+
+    def clean(self, value: Any) -> Incident | None:
+        typed = str(value or "").strip()
+        self.validate(typed)
+        if not typed:
+            return None
+        number = re.match(r"(?:INC-)?(\d{1,9})(?!\w)", typed, re.IGNORECASE)
+        if number:
+            found = list(self.found.filter(number=number[1]))
+        else:
+            words = fold(typed)
+            found = [i for i in self.found[: self.OFFERED] if words and words in fold(i.headline)]
+        if len(found) != 1:
+            raise forms.ValidationError(
+                _("Several incidents are called like this. Choose one from the list.")
+                if found
+                else _("There is no such incident. Choose one from the list.")
+            )
+        return found[0]
+
+
+def incident_label(incident: Incident) -> str:
+    return f"INC-{incident.number} · {incident.headline}"
 
 
 class ActForm(forms.Form):
@@ -52,18 +92,15 @@ class SnoozeForm(ActForm):
 
 
 class DuplicateForm(ActForm):
-    original = forms.ModelChoiceField(label=_("Of which incident?"), queryset=Incident.objects.none())
+    original = IncidentField(label=_("Of which incident?"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         others = Incident.objects.of(self.workspace).open().filter(original=None).exclude(pk=self.incident.pk)
         field = self.fields["original"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = others.select_related("regression__release", "regression__signal").by_pain()
-        field.label_from_instance = lambda incident: f"INC-{incident.number} · {incident.headline}"  # type: ignore[assignment,method-assign]
-
-    def clean_original(self) -> Incident:
-        return self.cleaned_data["original"]  # type: ignore[no-any-return]
+        assert isinstance(field, IncidentField)
+        field.offer(others)
+        field.widget.attrs["autofocus"] = True
 
 
 class AssignForm(ActForm):

@@ -19,7 +19,7 @@ from activity.models import record
 from feedback import similar
 from feedback.models import Complaint, Customer
 from incidents import ledger
-from incidents.models import Incident
+from incidents.models import Incident, Report
 from metrics.models import CustomerDay
 from releases.models import Feature, Product, Release
 
@@ -78,6 +78,22 @@ def log(
         if target:
             ledger.report_same(target, complaint, by)
     return complaint
+
+
+def correct(complaint: Complaint, by: User, incident: Incident | None, **fields: Any) -> None:
+    """Puts right what was logged: its own fields, and which incident it belongs to (None: to none)."""
+    report = getattr(complaint, "report", None)
+    known = report.incident if report else None
+    target = incident.original or incident if incident else None
+    with transaction.atomic():
+        is_changed = complaint.correct(by, **fields)
+        if known and known != target:
+            Report.objects.leave(complaint, by)
+        if target and known != target:
+            Report.objects.join(target, complaint, by)
+        if is_changed or known != target:
+            for touched in {incident for incident in (known, target) if incident}:
+                ledger.weigh(touched, timezone.now())
 
 
 def retract(complaint: Complaint, by: User) -> None:

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import MemberRequest, allow
 from feedback.models import Complaint, Customer
 from incidents import quicklog
+from incidents.forms import IncidentField, incident_label
 from incidents.models import Incident
 from productops.lib import pages
-from releases.models import Feature
+from releases.models import Feature, Release
 
 
 class LogForm(forms.Form):
@@ -60,6 +61,55 @@ class LogForm(forms.Form):
         if kind == "complaint":
             return {"same_as": get_object_or_404(Complaint.objects.of(self.request.workspace), pk=int(number))}
         return {}
+
+
+class CorrectForm(LogForm):
+    """The same fields as they stand, and what the hub filled in by itself."""
+
+    release = forms.ModelChoiceField(
+        label=gettext_lazy("Release"),
+        queryset=Release.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("Not said"),
+    )
+    incident = IncidentField(label=gettext_lazy("Known problem"), required=False)
+
+    def __init__(self, *args: Any, request: MemberRequest, complaint: Complaint, **kwargs: Any) -> None:
+        report = getattr(complaint, "report", None)
+        kwargs["initial"] = {
+            **{name: getattr(complaint, name) for name in ("text", "kind", "is_churn_risk")},
+            **{name: getattr(complaint, f"{name}_id") for name in ("customer", "feature", "release")},
+            "incident": incident_label(report.incident) if report else "",
+        }
+        super().__init__(*args, request=request, **kwargs)
+        release, incident = self.fields["release"], self.fields["incident"]
+        assert isinstance(release, forms.ModelChoiceField)
+        assert isinstance(incident, IncidentField)
+        release.queryset = Release.objects.of(request.workspace).in_order()
+        incident.offer(Incident.objects.of(request.workspace))
+
+
+@require_http_methods(["GET", "POST"])
+@allow("complaint.log")
+def correct(request: MemberRequest, pk: int) -> HttpResponse:
+    """Puts a logged complaint right."""
+    known = Complaint.objects.of(request.workspace).select_related("customer", "report__incident")
+    complaint = get_object_or_404(known, pk=pk)
+    form = CorrectForm(request.POST or None, request=request, complaint=complaint)
+    if not form.is_valid():
+        template = "feedback/_correct.html" if pages.is_htmx(request) else "feedback/correct.html"
+        customer = _customer(request) if form.is_bound else complaint.customer
+        return render(request, template, {"form": form, "customer": customer, "complaint": complaint})
+    given = form.cleaned_data
+    names = ("text", "kind", "is_churn_risk", "customer", "feature", "release")
+    fields = {name: given[name] for name in names}
+    quicklog.correct(complaint, request.membership.user, given["incident"], **fields)
+    address = reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk])
+    if not pages.is_htmx(request):
+        return redirect(address)
+    response = HttpResponse(status=204)
+    response["HX-Redirect"] = address
+    return response
 
 
 @require_http_methods(["GET", "POST"])

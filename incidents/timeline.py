@@ -80,6 +80,7 @@ def _text(event: Event, people: dict[int, str], releases: dict[int, str]) -> str
         "woken": _("woke it"),
         "commented": _("commented"),
         "complaint_joined": _("added a complaint"),
+        "complaint_left": _("took a complaint out"),
         "undone": _("took back the last change"),
     }.get(verb)
     if told is None:
@@ -106,6 +107,22 @@ def _told_with_values(
     return verb.replace("_", " ")
 
 
+def _met(code: str) -> str:
+    """impact.severity's code in words: `customers>=20`, `share>=0.1&rising`."""
+    name, _sign, rest = code.partition(">=")
+    least, _sign, more = rest.partition("&")
+    said = {
+        "share": _("at least %(n)s of the uses are hit"),
+        "customers": _("at least %(n)s customers are touched"),
+        "heard": _("at least %(n)s customers complained"),
+        "churn": _("at least %(n)s may leave"),
+    }.get(name)
+    if said is None:
+        return _("somebody is touched") if code == "touched>0" else code
+    told = said % {"n": percent(float(least)) if name == "share" else least}
+    return _("%(what)s and rising") % {"what": told} if more == "rising" else told
+
+
 def _why(event: Event) -> str:
     why = event.detail.get("why") or {}
     if why.get("rule") == "regression":
@@ -113,7 +130,7 @@ def _why(event: Event) -> str:
     if why.get("rule") == "impact":
         return _("Rule “impact”, version %(version)s: %(met)s") % {
             "version": why["version"],
-            "met": ", ".join(why["met"]),
+            "met": "; ".join(map(_met, why["met"])),
         }
     if why.get("rule") == "verify":
         return _("%(rate)s bad of %(n)s on %(release)s, against %(baseline)s before it broke.") % {

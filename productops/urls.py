@@ -9,7 +9,8 @@ from accounts.urls import auth_urlpatterns
 from feedback.api import Customers
 from feedback.urls import urlpatterns as feedback_patterns
 from incidents import quicklog_views
-from incidents.api import Complaints, Incidents, OneIncident
+from incidents.api import Incidents, OneIncident
+from incidents.quicklog_api import Complaints, OneComplaint
 from metrics.api import Outcomes, Regressions, Rollups
 from productops import views
 from productops.health.api import Health
@@ -25,6 +26,7 @@ handler500 = "productops.errors.server_error"
 _log = [
     path("w/<slug:slug>/log/", quicklog_views.log, name="log"),
     path("w/<slug:slug>/log/matches/", quicklog_views.matches, name="matches"),
+    path("w/<slug:slug>/complaints/<int:pk>/edit/", quicklog_views.correct, name="correct"),
     path("w/<slug:slug>/complaints/<int:pk>/retract/", quicklog_views.retract, name="retract"),
     path("w/<slug:slug>/log/customers/", quicklog_views.customers, name="who"),
 ]
@@ -38,6 +40,7 @@ api = [
     path("incidents", Incidents.as_view(), name="incidents"),
     path("incidents/<int:number>", OneIncident.as_view(), name="incident"),
     path("complaints", Complaints.as_view(), name="complaints"),
+    path("complaints/<int:pk>", OneComplaint.as_view(), name="complaint"),
     path("customers", Customers.as_view(), name="customers"),
     path("outcomes", Outcomes.as_view(), name="outcomes"),
     path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),

@@ -96,7 +96,8 @@ def _things(request: MemberRequest, typed: str) -> list[dict[str, Any]]:
     for release in Release.objects.of(request.workspace).filter(version__icontains=typed).in_order()[:4]:
         url = reverse("releases:health", args=[slug, release.pk])
         found.append({"title": release.version, "kind": _("release"), "url": url})
-    return found
+    # What was typed in full stands first, whatever it is.
+    return sorted(found, key=lambda option: str(option["title"]).casefold() != typed.casefold())
 
 
 @require_GET

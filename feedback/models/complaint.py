@@ -109,3 +109,22 @@ class Complaint(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.grams = similar.key(self.text)
         super().save(*args, **kwargs)
+
+    def correct(self, by: User, **fields: Any) -> bool:
+        """Sets `fields`; whether that changed anything. What was there stays readable in the activity.
+
+        Another customer brings its plan and revenue of now; nobody knows those of then.
+        """
+        changed = {name: value for name, value in fields.items() if getattr(self, name) != value}
+        if not changed:
+            return False
+        before = {name: str(getattr(self, name) or "")[:500] for name in changed}
+        for name, value in changed.items():
+            setattr(self, name, value)
+        if "customer" in changed:
+            self.plan = self.customer.plan if self.customer else ""
+            self.revenue = self.customer.revenue if self.customer else None
+        with transaction.atomic():
+            self.save()
+            record(self.workspace, "complaint.corrected", self, by, changed=sorted(changed), before=before)
+        return True

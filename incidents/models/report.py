@@ -30,6 +30,17 @@ class ReportManager(models.Manager["Report"]):
                 Incident.objects.filter(pk=target.pk).update(weighed_at=None)
         return report
 
+    def leave(self, complaint: Complaint, by: User) -> Incident | None:
+        """The complaint is on its own again; the incident it left."""
+        report = self.filter(complaint=complaint).select_related("incident").first()
+        if report is None:
+            return None
+        with transaction.atomic():
+            report.delete()
+            record(report.incident.workspace, "incident.complaint_left", report.incident, by, complaint=complaint.pk)
+            Incident.objects.filter(pk=report.incident_id).update(weighed_at=None)
+        return report.incident
+
 
 class Report(models.Model):
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="reports")

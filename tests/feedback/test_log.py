@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from activity.models import Event
 from feedback import similar
 from feedback.models import Complaint, Customer
 from incidents import quicklog
@@ -181,3 +182,52 @@ def test_shared_words_are_the_ones_that_were_typed(tienda) -> None:
     (match,) = quicklog.matches(tienda, "el pago falla al comprar")
     assert set(match.shared) <= {"pago", "falla", "comprar"}
     assert match.shared
+
+
+def test_a_complaint_can_be_put_right(tienda, shop, bob, carol, as_) -> None:
+    old, new = make.incident(tienda, by=carol), make.incident(tienda, by=carol)
+    acme = make.customer(tienda, "Acme", plan="Team", revenue=120)
+    complaint = quicklog.log(tienda, "It fails", bob, join=old)
+    assert old.reports.count() == 1
+    body = {"text": "It fails at the till", "kind": "question", "customer": acme.pk, "incident": f"INC-{new.number} · x"}
+    path = f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/"
+    assert as_(bob).post(path, body, **HX)["HX-Redirect"].endswith(f"/complaints/{complaint.pk}/")
+    complaint = Complaint.objects.get()
+    assert (complaint.text, complaint.kind, complaint.customer, complaint.plan) == (body["text"], "question", acme, "Team")
+    assert (old.reports.count(), new.reports.count()) == (0, 1)
+    heard = {i.number: (i.impact or {}).get("heard") for i in Incident.objects.all()}
+    assert heard == {old.number: 0, new.number: 1}
+    event = Event.objects.get(verb="complaint.corrected")
+    assert event.detail["before"]["text"] == "It fails"
+    as_(bob).post(path, {**body, "incident": ""}, **HX)
+    assert new.reports.count() == 0
+
+
+def test_saving_what_is_there_changes_nothing(tienda, bob, carol, as_) -> None:
+    incident = make.incident(tienda, by=carol)
+    complaint = quicklog.log(tienda, "It fails", bob, join=incident)
+    page = as_(bob).get(f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/")
+    given = {name: value for name, value in page.context["form"].initial.items() if value is not None}
+    as_(bob).post(f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/", given, **HX)
+    assert not Event.objects.filter(verb__in=["complaint.corrected", "incident.complaint_left"]).exists()
+    assert incident.reports.count() == 1
+
+
+def test_a_problem_is_found_by_words_that_only_it_has(tienda, bob, carol, as_) -> None:
+    first, _second = (make.incident(tienda, by=carol, title=f"Pago {n}") for n in ("á la carte", "en caja"))
+    complaint = quicklog.log(tienda, "It fails", bob)
+    path = f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/"
+    body = {"text": "It fails", "kind": "bug"}
+    assert "Several incidents" in as_(bob).post(path, {**body, "incident": "pago"}, **HX).text
+    as_(bob).post(path, {**body, "incident": "A LA"}, **HX)
+    assert first.reports.count() == 1
+
+
+@pytest.mark.parametrize("typed", ["99", "INC-99", "zebra", "INC-", "1e3", "INC-99999999999999", "٣"])
+def test_a_problem_that_does_not_exist_is_said(tienda, bob, carol, as_, typed) -> None:
+    incident = make.incident(tienda, by=carol)
+    complaint = quicklog.log(tienda, "It fails", bob, join=incident)
+    path = f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/"
+    answer = as_(bob).post(path, {"text": "It fails", "kind": "bug", "incident": typed}, **HX)
+    assert "There is no such incident" in answer.text
+    assert incident.reports.count() == 1

@@ -26,6 +26,8 @@ PROMISED = {
     ("/api/v1/incidents/{number}", "patch"),
     ("/api/v1/complaints", "get"),
     ("/api/v1/complaints", "post"),
+    ("/api/v1/complaints/{id}", "get"),
+    ("/api/v1/complaints/{id}", "patch"),
     ("/api/v1/customers", "get"),
     ("/api/v1/customers", "post"),
     ("/api/v1/outcomes", "get"),

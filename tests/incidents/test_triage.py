@@ -153,7 +153,7 @@ def test_the_story_says_who_and_why(tienda, carol, shop, as_) -> None:
 
 def test_duplicate_through_its_form(tienda, carol, as_) -> None:
     original, twin = make.incident(tienda, "One"), make.incident(tienda, "Two")
-    answer = as_(carol).post(at(twin, "duplicate"), {"original": original.pk}, **HX)
+    answer = as_(carol).post(at(twin, "duplicate"), {"original": f"INC-{original.number} · One"}, **HX)
     assert answer.status_code == 200
     assert answer["HX-Push-Url"] == at(twin, "detail")
     twin.refresh_from_db()

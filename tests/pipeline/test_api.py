@@ -212,6 +212,20 @@ def test_complaints_join_and_repeat(api, tienda, carol):
     api.get("complaints", 400, since="x")
 
 
+def test_complaints_are_put_right(api, tienda, carol):
+    first, second = make.incident(tienda, by=carol), make.incident(tienda, by=carol)
+    made = api.post("complaints", {"text": "I cannot pay", "customer": "acme", "incident": first.number})
+    path = f"complaints/{made['id']}"
+    changed = api.ask("patch", path, 200, {"kind": "question", "incident": second.number, "customer": "other"})
+    assert (changed["kind"], changed["incident"], changed["customer"]) == ("question", second.number, "other")
+    assert changed["text"] == "I cannot pay"  # what is not said stays
+    assert api.ask("patch", path, 200, {"incident": None})["incident"] is None
+    assert api.get(path)["customer"] == "other"
+    for wrong in ({"incident": 99}, {"kind": "x"}, {"text": ""}, {"release": "9"}, {"source_id": "7"}, {"product": "x"}):
+        assert api.ask("patch", path, 400, wrong)["errors"]
+    assert api.get(path)["incident"] is None
+
+
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x", "incident": 99}, {"text": "x", "release": "9"}, {"text": "x", "feature": "no"},
                                   {"text": "x", "kind": "no"}, {"text": "x", "customer": "c" * 121}, {"text": "a\x00"}])  # fmt: skip
 def test_complaints_refuse(api, body):

@@ -114,6 +114,7 @@ PAGES: dict[str, Route] = {
     "feedback:who": Route("complaint.log", "G"),
     "feedback:complaints": Route(VIEW, "G"),
     "feedback:complaint": Route(VIEW, "G", lambda world: {"pk": world.complaints[0].pk}),
+    "feedback:correct": Route("complaint.log", "GP", lambda world: {"pk": world.complaints[0].pk}),
     "feedback:retract": Route("complaint.log", "P", lambda world: {"pk": world.complaints[0].pk}),
     "feedback:customers": Route(VIEW, "G"),
     "feedback:create_customer": Route("customer.edit", "GP"),
@@ -166,6 +167,9 @@ API: dict[str, Api] = {
     "api:incidents": Api({"GET": VIEW}),
     "api:incident": Api({"GET": VIEW, "PATCH": TRIAGE}, _incident),
     "api:complaints": Api({"GET": VIEW, "POST": "complaint.log"}),
+    "api:complaint": Api(
+        {"GET": VIEW, "PATCH": "complaint.log"}, lambda world: {"pk": world.complaints[0].pk}
+    ),
     "api:customers": Api({"GET": VIEW, "POST": "customer.edit"}),
     "api:outcomes": Api({"GET": "data.view"}),
     # What sentry-cli asks.

@@ -1,15 +1,49 @@
-// The command palette: one field that goes anywhere.
+// The command palette: one field that goes anywhere, and does what the page's own keys do.
 const palette = document.getElementById("palette");
 const field = palette?.querySelector("[data-palette-input]");
 const options = document.getElementById("palette-options");
 let asked = 0;
+
+// The page's acts are its buttons with a key; the palette presses them.
+function acts() {
+  const typed = field.value.trim().toLocaleLowerCase();
+  const found = [...document.querySelectorAll("main [data-press]")].map((button) => {
+    const key = button.querySelector("kbd")?.textContent ?? button.dataset.press;
+    return { button, key, title: button.textContent.replace(key, "").trim() };
+  });
+  return found.filter((act) => act.title && act.title.toLocaleLowerCase().includes(typed)).slice(0, typed ? 12 : 6);
+}
+
+function offer(act) {
+  const option = document.createElement("button");
+  option.type = "button";
+  option.className = "option";
+  option.setAttribute("role", "option");
+  const title = option.appendChild(document.createElement("span"));
+  title.className = "title";
+  title.textContent = act.title;
+  option.appendChild(document.createElement("kbd")).textContent = act.key;
+  option.appendChild(document.createElement("small")).textContent = field.dataset.act;
+  option.addEventListener("click", () => {
+    palette.close();
+    act.button.click();
+  });
+  return option;
+}
 
 async function ask() {
   const number = ++asked;
   const answer = await fetch(`${field.dataset.url}?q=${encodeURIComponent(field.value)}`, {
     headers: { "HX-Request": "true" },
   });
-  if (number === asked && answer.ok) options.innerHTML = await answer.text();
+  if (number !== asked || !answer.ok) return;
+  options.innerHTML = await answer.text();
+  const offered = acts().map(offer);
+  if (!offered.length) return;
+  options.querySelector(".empty")?.remove();
+  options.querySelector("[aria-selected]")?.removeAttribute("aria-selected");
+  options.prepend(...offered);
+  offered[0].setAttribute("aria-selected", "true");
 }
 
 function move(by) {
