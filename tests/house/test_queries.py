@@ -19,7 +19,7 @@ PINNED = {
     "accounts:people": 6, "api:complaint": 3, "api:complaints": 4, "api:customers": 4, "api:deploys": 4, "api:health": 6,
     "api:incident": 3, "api:incidents": 4, "api:outcomes": 5, "api:regressions": 4, "api:releases": 5,
     "api:rollups": 7, "feedback:complaint": 5, "feedback:complaints": 6, "feedback:correct": 8, "feedback:create_customer": 5,
-    "feedback:customer": 13, "feedback:customers": 6, "feedback:edit_customer": 5, "feedback:log": 5,
+    "feedback:customer": 13, "feedback:customers": 6, "feedback:edit_customer": 6, "feedback:log": 5,
     "feedback:matches": 6, "feedback:who": 5, "home": 2, "incidents:assign": 6, "incidents:customers": 8,
     "incidents:decline": 5, "incidents:detail": 17, "incidents:duplicate": 6, "incidents:impact": 5, "incidents:index": 16,
     "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 7, "incidents:set_severity": 5,
