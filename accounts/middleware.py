@@ -27,7 +27,8 @@ class Language:
 
 
 class SessionAge:
-    """Ends a session 14 days after sign-in, or after 12 idle hours, whichever comes first."""
+    """Ends a session 14 days after sign-in, or after 12 idle hours, whichever comes first. What an open page asks
+    for by itself (poll.js says so) is nobody's doing."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
@@ -39,7 +40,7 @@ class SessionAge:
             seen = request.session.get("seen", now)
             if now - began > settings.SESSION_COOKIE_AGE or now - seen > settings.SESSION_IDLE.total_seconds():
                 logout(request)
-            elif now - seen >= 300 or "seen" not in request.session:
+            elif (now - seen >= 300 or "seen" not in request.session) and "X-Background" not in request.headers:
                 request.session["seen"] = now
         return self.get_response(request)
 

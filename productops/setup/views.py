@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -133,7 +134,9 @@ def deploy(request: MemberRequest, product: int) -> HttpResponse:
         release.deploy(given["environment"], given["percentage"], by=by, source="browser")
     told = _("%(version)s reached %(environment)s.")
     messages.success(request, told % {"version": release, "environment": given["environment"]})
-    return redirect("setup:start", request.workspace.slug, found.pk)
+    tab = request.GET.get("tab", "")
+    address = reverse("setup:start", args=[request.workspace.slug, found.pk])
+    return redirect(f"{address}?tab={tab}#step-2" if tab in TABS else f"{address}#step-2")
 
 
 def _start(request: MemberRequest, product: Product, form: DeployForm | None = None) -> HttpResponse:

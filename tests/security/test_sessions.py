@@ -103,6 +103,19 @@ def test_idle_and_absolute_age(person, steps, still_in):
     assert response.status_code == (200 if still_in else 302)
 
 
+def test_an_open_page_that_asks_by_itself_keeps_nobody_in(person):
+    client, now = browser(person), timezone.now()
+    with mock.patch("accounts.middleware.timezone.now") as clock:
+        clock.return_value = now
+        assert client.get("/me/").status_code == 200
+        for _hour in range(12):
+            now += timedelta(hours=1)
+            clock.return_value = now
+            assert client.get("/me/", HTTP_X_BACKGROUND="1").status_code == 200
+        clock.return_value = now + timedelta(minutes=1)
+        assert client.get("/me/").status_code == 302
+
+
 def test_a_changed_password_ends_the_other_sessions(person):
     here, there = browser(person), browser(person)
     assert there.get("/me/").status_code == 200

@@ -6,7 +6,7 @@ setInterval(async () => {
   for (const part of document.querySelectorAll("[data-poll]")) {
     const url = new URL(part.dataset.poll, location.href);
     if (part.dataset.stamp) url.searchParams.set("stamp", part.dataset.stamp);
-    const answer = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
+    const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Background": "1" } }).catch(() => null);
     if (!answer || answer.status !== 200) continue;
     if (part.matches("[data-list]")) {
       document.dispatchEvent(new CustomEvent("incidents:changed"));
