@@ -19,7 +19,10 @@ from releases.models import Product, Release
 NOT_SENT = "client_discard"
 #: The order in which outcomes are told; others follow by name.
 _ORDER = ("accepted", "duplicate", "filtered", "invalid", "too_large")
-_PROTOCOLS = {"sentry": "Sentry", "posthog": "PostHog", "flags": "PostHog flags", "productops": "Productops"}
+_PROTOCOLS = {
+    "sentry": "Sentry", "posthog": "PostHog", "flags": "PostHog flags", "segment": "Segment",
+    "productops": "Productops",
+}  # fmt: skip
 HOUR = timedelta(hours=1)
 #: Refusals shown; they are kept for a day.
 _SHOWN = 20

@@ -58,7 +58,7 @@ _PREFLIGHT = {
     "access-control-allow-methods": "POST, GET, OPTIONS",
     "access-control-allow-headers": (
         "authorization, content-type, content-encoding, x-sentry-auth, sentry-trace, baggage, x-ingest-key,"
-        " idempotency-key, posthog-request-id, posthog-attempt"
+        " idempotency-key, posthog-request-id, posthog-attempt, x-retry-count"
     ),
     "access-control-max-age": "3600",
 }
@@ -98,14 +98,14 @@ class Door:
     async def _take(self, call: Call, receive: Receive, protocol: Protocol) -> Answer:
         if call.method == "OPTIONS":
             return Answer(204, {}, dict(_PREFLIGHT))
-        if call.method not in {"POST", "GET"} or (call.method == "GET" and protocol.name != "posthog"):
-            raise Refused(405, "method", "Use POST.")
+        if call.method not in protocol.methods:
+            raise Refused(405, "method", f"Use {' or '.join(sorted(protocol.methods, reverse=True))}.")
         call.body = await self._read(call, receive)
         key, parse = protocol.open(call)
         owner = await self._owner(call, protocol, key)
         product = str(owner.product_id)
         parsed = await asyncio.to_thread(parse, product) if len(call.body) > LARGE else parse(product)
-        if protocol.name != "flags" and (parsed.events or parsed.outcomes):
+        if protocol.is_kept and (parsed.events or parsed.outcomes):
             await self._store(call, protocol, owner, parsed)
         return Answer(200, parsed.reply, dict(_CORS))
 

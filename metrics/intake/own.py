@@ -16,10 +16,9 @@ from .clock import instant, skew, timestamp
 from .decode import BATCH_EVENTS, EVENT_LIMIT
 from .event import CLAMPED, KINDS, Event, Parsed, Refused
 from .faults import fault
+from .measure import COUNT_LIMIT
 from .scrub import scrub, scrub_text
 
-#: Most that one event may claim to have counted.
-COUNT_LIMIT = 1_000_000
 #: Properties kept per event, unknown fields included.
 PROPS = 60
 

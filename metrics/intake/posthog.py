@@ -133,6 +133,20 @@ def parse(body: bytes, content_type: str, query: Mapping[str, str], product: str
     return to_events(load(body, content_type, query), product, now)
 
 
+def config_reply(token: str) -> dict[str, Any]:
+    """The answer to `/array/<key>/config`: nothing but events is asked of posthog-js."""
+    return {
+        "token": token,
+        "supportedCompression": ["gzip", "gzip-js", "base64"],
+        "hasFeatureFlags": False,
+        "sessionRecording": False,
+        "surveys": False,
+        "heatmaps": False,
+        "autocaptureExceptions": False,
+        "capturePerformance": False,
+    }
+
+
 def flags_reply() -> dict[str, Any]:
     """The answer to `/flags/` (v2, v4) and `/decide/`: there are no flags here, and none failed."""
     return {

@@ -7,22 +7,20 @@ from typing import Any
 
 import orjson
 
-from .clean import build, event_id, number, text
+from .clean import build, event_id, text
 from .clock import instant, timestamp
 from .event import CLAMPED, PAST_LIMIT, TRUNCATED, Event
 from .faults import fault
+from .measure import MEASURES, counts, duration
 from .origin import CUSTOMER_KEYS, PLAN_KEYS, first, mapping, posthog_platform
 from .scrub import scrub, scrub_text
 
 #: Properties kept per event.
 PROPS = 30
-#: Most that one event may claim to have counted.
-COUNT_LIMIT = 1_000_000
 
 _RELEASE = ("release", "app_version", "$app_version", "$release_id", "$release", "version")
 _ENVIRONMENT = ("environment", "env", "$environment")
 _GROUPS = ("company", "organization", "customer", "account", "tenant", "workspace", "team", "project")
-_FAILED = frozenset(("error", "failed", "failure", "fail"))
 #: Signs of a user who does not get on, kept under their own names with props {"struggle": true}.
 _STRUGGLES = frozenset(("$rageclick", "$dead_click", "$dead_swipe"))
 #: Nothing is counted by these: screen recordings, heat maps, flag look-ups, joined identities.
@@ -42,7 +40,7 @@ _IDENTIFY = frozenset(("$identify", "$groupidentify", "$set", "$set_once", "$uns
 #: those that say where something happened.
 _FIELDS = frozenset(
     (*_RELEASE, *_ENVIRONMENT, *PLAN_KEYS, *CUSTOMER_KEYS, "feature", "platform", "country", "distinct_id",
-     "token", "api_key", "n", "bad", "duration_ms", "duration", "latency_ms", "elapsed_ms")
+     "token", "api_key", *MEASURES)
 )  # fmt: skip
 _KEPT = {
     "$current_url": "url",
@@ -103,8 +101,8 @@ def _use(name: str, raw: dict[str, Any], properties: dict[str, Any], batch: Batc
     props, flags = _props(properties)
     if name in _STRUGGLES:
         props["struggle"] = True
-    n, bad = _counts(properties)
-    _add(batch, raw, properties, "use", name.lstrip("$") or name, props, flags, n, bad, _duration(properties))
+    n, bad = counts(properties)
+    _add(batch, raw, properties, "use", name.lstrip("$") or name, props, flags, n, bad, duration(properties))
 
 
 def _props(properties: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -189,36 +187,6 @@ def _id(raw: dict[str, Any], properties: dict[str, Any], said: Any, product: str
 def _customer(properties: dict[str, Any]) -> Any:
     groups = properties.get("$groups")
     return (first(groups, _GROUPS) if groups else "") or first(properties, CUSTOMER_KEYS)
-
-
-def _counts(properties: dict[str, Any]) -> tuple[int, int]:
-    """(n, bad). Explicit counts win; else ok or success false, failed true, a failed status or an error."""
-    n, bad = properties.get("n"), properties.get("bad")
-    if type(n) is int and 0 < n <= COUNT_LIMIT:
-        if type(bad) is int and 0 <= bad <= n:
-            return n, bad
-    else:
-        n = 1
-    get = properties.get
-    status, error = get("status"), get("error")
-    failed = (
-        get("ok") is False
-        or get("success") is False
-        or get("failed") is True
-        or (type(status) is str and status.lower() in _FAILED)
-        or error is True
-        or (type(error) is str and error.lower() not in ("", "none", "null", "false", "0"))
-    )
-    return n, n if failed else 0
-
-
-def _duration(properties: dict[str, Any]) -> float | None:
-    """Milliseconds; only `$duration` is in seconds."""
-    for key in ("duration_ms", "duration", "latency_ms", "elapsed_ms"):
-        if key in properties:
-            return number(properties[key])
-    seconds = number(properties.get("$duration"))
-    return None if seconds is None else seconds * 1000
 
 
 def _identify(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:

@@ -7,12 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from metrics.intake import own, posthog, sentry
+from django.conf import settings
+
+from metrics.intake import own, posthog, segment, sentry
 from metrics.intake.event import Parsed, Refused
 
 _SENTRY = re.compile(r"/api/(\d{1,15})/(envelope|store)/?")
 _POSTHOG = frozenset({"/batch", "/e", "/capture", "/i/v0/e", "/track", "/engage"})
+_POSTHOG_V1 = "/i/v1/analytics/events"
 _FLAGS = frozenset({"/flags", "/decide"})
+_CONFIG = re.compile(r"/array/([\w-]{1,200})/config")
+_SEGMENT = {f"/v1/{name}": kind for name, kind in segment.TYPES.items()}
+_SETTINGS = re.compile(r"(?:/cdn)?/v1/projects/([\w-]{1,200})/settings")
 _OWN = "/api/v1/events"
 
 
@@ -45,6 +51,8 @@ class Protocol:
     open: Callable[[Call], tuple[str, Callable[[str], Parsed]]]
     refuse: Callable[[Refused], Answer]
     product: Callable[[Call], str] = lambda call: ""
+    methods: frozenset[str] = frozenset({"POST"})
+    is_kept: bool = True  # False where clients only ask something
 
 
 def match(path: str) -> Protocol | None:
@@ -56,9 +64,15 @@ def match(path: str) -> Protocol | None:
     bare = path.rstrip("/")
     if bare in _POSTHOG:
         return POSTHOG
+    if bare == _POSTHOG_V1:
+        return POSTHOG_V1
+    if bare in _SEGMENT:
+        return SEGMENT
     if bare in _FLAGS:
         return FLAGS
-    return None
+    if _CONFIG.fullmatch(bare):
+        return CONFIG
+    return SETTINGS if _SETTINGS.fullmatch(bare) else None
 
 
 def _open_sentry(call: Call) -> tuple[str, Callable[[str], Parsed]]:
@@ -83,6 +97,42 @@ def _open_posthog(call: Call) -> tuple[str, Callable[[str], Parsed]]:
     payload = posthog.load(call.body, call.headers.get("content-type", ""), call.query)
     key = posthog.key_of(payload, call.query, call.headers) or ""
     return key, lambda product: posthog.to_events(payload, product, call.now)
+
+
+def _open_posthog_v1(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    key, parse = _open_posthog(call)
+
+    def answered(product: str) -> Parsed:
+        parsed = parse(product)
+        parsed.reply = {"results": {}}  # none of them is to be sent again
+        return parsed
+
+    return key, answered
+
+
+def _open_config(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    found = _CONFIG.fullmatch(call.path.rstrip("/"))
+    key = found[1] if found else ""
+    return key, lambda product: Parsed([], reply=posthog.config_reply(key))
+
+
+def _open_segment(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    payload = segment.load(call.body)
+    kind, size = _SEGMENT[call.path.rstrip("/")], len(call.body)
+    key = segment.key_of(payload, call.query, call.headers)
+    return key, lambda product: segment.parse(payload, kind, size, product, call.now)
+
+
+def _open_settings(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    found = _SETTINGS.fullmatch(call.path.rstrip("/"))
+    key = found[1] if found else ""
+    scheme, _sign, host = settings.BASE_URL.partition("://")
+    host = call.headers.get("host") or host  # where this page reached us, whatever we are called elsewhere
+    return key, lambda product: Parsed([], reply=segment.settings_reply(key, host, scheme))
+
+
+def _refuse_segment(refused: Refused) -> Answer:
+    return Answer(refused.status, {"success": False, "code": refused.reason, "message": str(refused)})
 
 
 def _open_flags(call: Call) -> tuple[str, Callable[[str], Parsed]]:
@@ -116,6 +166,10 @@ def _refuse_own(refused: Refused) -> Answer:
 
 
 SENTRY = Protocol("sentry", _open_sentry, _refuse_sentry, _sentry_product)
-POSTHOG = Protocol("posthog", _open_posthog, _refuse_posthog)
-FLAGS = Protocol("flags", _open_flags, _refuse_posthog)
+POSTHOG = Protocol("posthog", _open_posthog, _refuse_posthog, methods=frozenset({"GET", "POST"}))
+POSTHOG_V1 = Protocol("posthog", _open_posthog_v1, _refuse_posthog)
+FLAGS = Protocol("flags", _open_flags, _refuse_posthog, is_kept=False)
+CONFIG = Protocol("flags", _open_config, _refuse_posthog, methods=frozenset({"GET"}), is_kept=False)
+SEGMENT = Protocol("segment", _open_segment, _refuse_segment)
+SETTINGS = Protocol("segment", _open_settings, _refuse_segment, methods=frozenset({"GET"}), is_kept=False)
 OWN = Protocol("productops", _open_own, _refuse_own, lambda call: call.query.get("product", ""))

@@ -11,7 +11,7 @@ from metrics.models import IngestKey
 from releases.models import Product
 
 #: In the order of the tabs.
-TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "curl": "curl"}
+TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "segment": "Segment", "curl": "curl"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Snippet:
 def snippets(tab: str, key: IngestKey) -> list[Snippet]:
     if tab == "posthog":
         return _posthog(key)
+    if tab == "segment":
+        return _segment(key)
     return _curl(key) if tab == "curl" else _sentry(key)
 
 
@@ -57,6 +59,7 @@ def _posthog(key: IngestKey) -> list[Snippet]:
 posthog.init("{key.key}", {{
   api_host: "{settings.BASE_URL}",
   disable_session_recording: true,
+  disable_surveys: true,
 }});
 posthog.register({{ release: "1.0.0" }});"""
     python = f"""from posthog import Posthog
@@ -67,6 +70,22 @@ posthog.capture(
     distinct_id="user-1",
     properties={{"release": "1.0.0"}},
 )"""
+    return [Snippet("javascript", "JavaScript", javascript), Snippet("python", "Python", python)]
+
+
+def _segment(key: IngestKey) -> list[Snippet]:
+    javascript = f"""import {{ AnalyticsBrowser }} from "@segment/analytics-next";
+
+const analytics = AnalyticsBrowser.load({{
+  writeKey: "{key.key}",
+  cdnURL: "{settings.BASE_URL}",
+}});
+analytics.track("checkout", {{ release: "1.0.0", ok: true }});"""
+    python = f"""import segment.analytics as analytics
+
+analytics.write_key = "{key.key}"
+analytics.host = "{settings.BASE_URL}"
+analytics.track("user-1", "checkout", {{"release": "1.0.0", "ok": True}})"""
     return [Snippet("javascript", "JavaScript", javascript), Snippet("python", "Python", python)]
 
 

@@ -130,7 +130,7 @@ def test_guessing_the_setup_word_is_slow(in_public):
 # Start
 
 
-@pytest.mark.parametrize("tab", ["", "sentry", "posthog", "curl", "nonsense"])
+@pytest.mark.parametrize("tab", ["", "sentry", "posthog", "segment", "curl", "nonsense"])
 def test_snippets_carry_the_real_key(shop, carol, as_, tab):
     text = as_(carol).get(page(shop), {"tab": tab}).content.decode()
     assert IngestKey.current(shop).key in text
@@ -202,7 +202,7 @@ def test_refusals_are_text(shop, carol, as_):
 
 def test_a_deploy_is_recorded_by_whom(shop, carol, as_):
     given = {"version": "2.4.0", "environment": "production", "percentage": "40"}
-    assert as_(carol).post(page(shop, "deploy"), given)["Location"] == page(shop)
+    assert as_(carol).post(page(shop, "deploy"), given)["Location"] == f"{page(shop)}#step-2"
     deploy = Deploy.objects.get()
     assert (deploy.release.version, deploy.percentage, deploy.source) == ("2.4.0", 40, "browser")
     assert Activity.objects.get(verb="release.deployed").by == carol

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metrics.intake import posthog, sentry
+from metrics.intake import posthog, segment, sentry
 
 from .conftest import CAPTURES, NOW, captured
 
@@ -28,6 +28,7 @@ POSTHOG = {
     "007": [("use", "checkout_failed")],
     "008": [("use", "pageleave")],
 }
+SEGMENT = {"003": ("use", "Checkout Failed"), "006": ("identify", "identify"), "007": ("use", "pageview")}
 
 
 @pytest.mark.parametrize(("folder", "number"), SENTRY)
@@ -78,6 +79,21 @@ def test_posthog_flags_request_carries_the_key_too():
     assert posthog.key_of(payload, request.query, request.headers) == "phc_testtoken"
 
 
+@pytest.mark.parametrize("number", SEGMENT)
+def test_segment(number):
+    request = captured("segment-browser", number)
+    payload = segment.load(request.body)
+    assert segment.key_of(payload, {}, request.headers) == segment.key_of(payload, {}, {}) == "wk_test"
+    kind = segment.TYPES[request.path.rpartition("/")[2]]
+    [event] = segment.parse(payload, kind, len(request.body), "1", NOW).events
+    assert (event.kind, event.name) == SEGMENT[number]
+    assert (event.user, event.platform, event.flags) == ("u-77", "web", 0)
+    assert NOW - 400 < event.at < NOW
+    assert "wk_test" not in str(event)
+
+
 def test_no_capture_is_forgotten():
     kept = {(path.parent.name, path.name[:3]) for path in CAPTURES.glob("*/*.body.bin")}
-    assert kept == set(SENTRY) | {("posthog-browser", number) for number in (*POSTHOG, "004")}
+    assert kept == set(SENTRY) | {("posthog-browser", number) for number in (*POSTHOG, "004")} | {
+        ("segment-browser", number) for number in SEGMENT
+    }

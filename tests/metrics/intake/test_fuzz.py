@@ -7,10 +7,10 @@ import re
 import orjson
 import pytest
 
-from metrics.intake import own, posthog, sentry
+from metrics.intake import own, posthog, segment, sentry
 from metrics.intake.event import KINDS, LIMITS, Event, Parsed, Refused
 
-from .conftest import CAPTURES, NOW
+from .conftest import CAPTURES, NOW, captured
 from .test_own import FULL
 
 HEX = re.compile("[0-9a-f]{32}")
@@ -138,6 +138,26 @@ def test_posthog(seed):
                 payload = twisted(seeded, orjson.loads(body))
                 posthog.key_of(payload, {}, {})
                 attempt(lambda payload=payload: posthog.to_events(payload, "1", NOW))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segment(seed):
+    seeded = random.Random(seed)
+    messages = [captured("segment-browser", number).body for number in ("003", "006", "007")]
+    bodies = [*messages, b'{"batch": [' + b",".join(messages) + b'], "context": {"app": {"version": "1"}}, "sentAt": "x"}']
+    for _ in range(120):
+        for body in bodies:
+            bad, kind = mutated(seeded, body), seeded.choice(list(segment.TYPES.values()))
+            attempt(lambda bad=bad, kind=kind: segment.parse(segment.load(bad), kind, len(bad), "1", NOW))
+            payload = twisted(seeded, orjson.loads(body))
+            if isinstance(payload, dict):
+                try:
+                    key = segment.key_of(payload, {}, {"authorization": bad[:40].decode("latin-1")})
+                except Refused as refused:
+                    assert refused.status == 401
+                else:
+                    assert len(key) <= 200
+                attempt(lambda payload=payload, kind=kind: segment.parse(payload, kind, 2**21, "1", NOW))
 
 
 @pytest.mark.parametrize("seed", range(4))
