@@ -21,7 +21,7 @@ NOT_SENT = "client_discard"
 _ORDER = ("accepted", "duplicate", "filtered", "invalid", "too_large")
 _PROTOCOLS = {
     "sentry": "Sentry", "posthog": "PostHog", "flags": "PostHog flags", "segment": "Segment",
-    "productops": "Productops",
+    "otlp": "OpenTelemetry", "productops": "Productops",
 }  # fmt: skip
 HOUR = timedelta(hours=1)
 #: Refusals shown; they are kept for a day.

@@ -18,6 +18,7 @@ BEYOND_DJANGO = (
     "metrics_event_seen",
     "metrics_rollup_minute",
     "metrics_rollup_hour",
+    "metrics_counter",
     "metrics_customer_day",
     "metrics_user_day",
 )

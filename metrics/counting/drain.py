@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from metrics import partitions
 from metrics.counting import names, store
+from metrics.counting.counters import settle
 from metrics.counting.grouping import Known, by_hour, group
 from metrics.intake.event import Event
 from metrics.intake.writer import OutcomeKey, hour_of, write_outcomes
@@ -149,7 +150,7 @@ def count(lease: UUID, batches: list[Batch]) -> int:
         new: list[Event] = []
         if product and known:
             new = _dedupe(cursor, product, [b for b in batches if b.id in fresh], events, now, outcomes)
-            _add(cursor, product, new, known, now)
+            _add(cursor, product, settle(cursor, product.pk, new), known, now)
         _tell_rest(batches, fresh, events, outcomes)
         write_outcomes(cursor.cursor, outcomes)
         cursor.execute("DELETE FROM metrics_inbox WHERE batch_id = ANY(%s::uuid[])", [[str(b.id) for b in batches]])

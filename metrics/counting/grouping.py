@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metrics.detection.histogram import bin_of
-from metrics.intake.event import Event
+from metrics.intake.event import AGGREGATED, Event
 
 
 class Known(NamedTuple):
@@ -107,16 +107,22 @@ class Crowd:
 class Place:
     """Where events that look alike are counted: one minute of one signal, release, environment and slices."""
 
-    __slots__ = ("crowd", "key", "slices", "sum", "values")
+    __slots__ = ("crowd", "key", "pairs", "slices", "sum", "values")
 
     def __init__(self, key: Key, slices: tuple[str, ...], crowd: Crowd) -> None:
         self.key, self.slices, self.crowd = key, slices, crowd
         self.sum = Sum()
         self.values: list[float] = []
+        self.pairs: list[list[Any]] = []  # ms, how many
 
     def add_values(self) -> None:
+        bins = Counter(bin_of(self.values).tolist())
         self.sum.timed, self.sum.total = len(self.values), sum(self.values)
-        self.sum.bins = dict(Counter(bin_of(self.values).tolist()))
+        for (value, many), bin_ in zip(self.pairs, bin_of([value for value, _n in self.pairs]).tolist(), strict=True):
+            bins[bin_] += many
+            self.sum.timed += many
+            self.sum.total += value * many
+        self.sum.bins = dict(bins)
 
 
 @dataclass
@@ -159,6 +165,8 @@ def group(events: Iterable[Event], known: Known) -> Grouped:
         row.bad += bad
         if event.value is not None:
             place.values.append(event.value)
+        elif event.flags & AGGREGATED and "timed" in event.props:
+            place.pairs += event.props["timed"]
         if event.customer:
             _use(crowd.usage, event)
         if event.user:
@@ -171,7 +179,7 @@ def group(events: Iterable[Event], known: Known) -> Grouped:
             if bad:
                 crowd.bads.setdefault(user, []).append((minute, bad, row))
     for place in found.places:
-        if place.values:
+        if place.values or place.pairs:
             place.add_values()
     return found
 

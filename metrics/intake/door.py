@@ -107,7 +107,7 @@ class Door:
         parsed = await asyncio.to_thread(parse, product) if len(call.body) > LARGE else parse(product)
         if protocol.is_kept and (parsed.events or parsed.outcomes):
             await self._store(call, protocol, owner, parsed)
-        return Answer(200, parsed.reply, dict(_CORS))
+        return protocol.accept(call, parsed)
 
     async def _read(self, call: Call, receive: Receive) -> bytes:
         try:
@@ -192,10 +192,11 @@ class Door:
         return owner.product_id if owner else 0
 
     async def _send(self, send: Send, answer: Answer) -> None:
-        body = b"" if answer.status == 204 else orjson.dumps(answer.body)
+        raw = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
+        body = b"" if answer.status == 204 else raw
         merged = {**self._headers, **_CORS, **{name.lower(): value for name, value in answer.headers.items()}}
         merged |= {"content-length": str(len(body)), "cache-control": "no-store"}
-        if body:
+        if body or isinstance(answer.body, bytes):
             merged["content-type"] = answer.content_type
         await send(
             {

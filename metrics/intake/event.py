@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 # Bits of Event.flags: what the door changed, shown on the product's Data page.
 CLAMPED, SCRUBBED, TRUNCATED = 1, 2, 4
+#: Set by us alone: the event stands for many, and its props `timed` or `counter` are ours too (otlp_metrics.py).
+AGGREGATED = 8
 
 #: Kinds of event. `use` counts something done (n) and how often it failed (bad); `session` the same for
 #: whole visits; `error` is a fact without a denominator; `feedback` is a complaint that came over the

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from metrics.intake import own, posthog, segment, sentry
+from metrics.intake import otlp, otlp_facts, otlp_metrics, own, posthog, segment, sentry
 from metrics.intake.event import Parsed, Refused
 
 _SENTRY = re.compile(r"/api/(\d{1,15})/(envelope|store)/?")
@@ -18,6 +18,7 @@ _POSTHOG_V1 = "/i/v1/analytics/events"
 _FLAGS = frozenset({"/flags", "/decide"})
 _CONFIG = re.compile(r"/array/([\w-]{1,200})/config")
 _SEGMENT = {f"/v1/{name}": kind for name, kind in segment.TYPES.items()}
+_OTLP = {"/v1/traces": otlp_facts.spans, "/v1/logs": otlp_facts.logs, "/v1/metrics": otlp_metrics.metrics}
 _SETTINGS = re.compile(r"(?:/cdn)?/v1/projects/([\w-]{1,200})/settings")
 _OWN = "/api/v1/events"
 
@@ -38,7 +39,7 @@ class Call:
 @dataclass
 class Answer:
     status: int
-    body: dict[str, Any]
+    body: dict[str, Any] | bytes
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
 
@@ -53,6 +54,7 @@ class Protocol:
     product: Callable[[Call], str] = lambda call: ""
     methods: frozenset[str] = frozenset({"POST"})
     is_kept: bool = True  # False where clients only ask something
+    accept: Callable[[Call, Parsed], Answer] = lambda call, parsed: Answer(200, parsed.reply)
 
 
 def match(path: str) -> Protocol | None:
@@ -68,6 +70,8 @@ def match(path: str) -> Protocol | None:
         return POSTHOG_V1
     if bare in _SEGMENT:
         return SEGMENT
+    if bare in _OTLP:
+        return OTLP
     if bare in _FLAGS:
         return FLAGS
     if _CONFIG.fullmatch(bare):
@@ -135,6 +139,26 @@ def _refuse_segment(refused: Refused) -> Answer:
     return Answer(refused.status, {"success": False, "code": refused.reason, "message": str(refused)})
 
 
+def _open_otlp(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+    path, kind = call.path.rstrip("/"), call.headers.get("content-type", "")
+
+    def parse(product: str) -> Parsed:
+        return _OTLP[path](otlp.load(call.body, kind, path.rpartition("/")[2]), product, call.now)
+
+    return otlp.key_of(call.headers), parse
+
+
+def _accept_otlp(call: Call, parsed: Parsed) -> Answer:
+    """An empty message says that everything was taken, in either encoding."""
+    if otlp.is_protobuf(call.headers.get("content-type", "")):
+        return Answer(200, b"", content_type=otlp.PROTOBUF)
+    return Answer(200, {"partialSuccess": {}})
+
+
+def _refuse_otlp(refused: Refused) -> Answer:
+    return Answer(refused.status, {"code": 16 if refused.status == 401 else 3, "message": str(refused)})
+
+
 def _open_flags(call: Call) -> tuple[str, Callable[[str], Parsed]]:
     key, _parse = _open_posthog(call)
     return key, lambda product: Parsed([], reply=posthog.flags_reply())
@@ -171,5 +195,6 @@ POSTHOG_V1 = Protocol("posthog", _open_posthog_v1, _refuse_posthog)
 FLAGS = Protocol("flags", _open_flags, _refuse_posthog, is_kept=False)
 CONFIG = Protocol("flags", _open_config, _refuse_posthog, methods=frozenset({"GET"}), is_kept=False)
 SEGMENT = Protocol("segment", _open_segment, _refuse_segment)
+OTLP = Protocol("otlp", _open_otlp, _refuse_otlp, accept=_accept_otlp)
 SETTINGS = Protocol("segment", _open_settings, _refuse_segment, methods=frozenset({"GET"}), is_kept=False)
 OWN = Protocol("productops", _open_own, _refuse_own, lambda call: call.query.get("product", ""))

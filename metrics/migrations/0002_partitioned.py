@@ -49,12 +49,18 @@ CREATE TABLE metrics_user_day (
     PRIMARY KEY (product_id, day, signal_id, release_id, environment, user_hash)
 ) PARTITION BY RANGE (day);
 
+CREATE TABLE metrics_counter (
+    product_id bigint NOT NULL, series uuid NOT NULL, start double precision NOT NULL, at double precision NOT NULL,
+    count double precision NOT NULL, timed jsonb NOT NULL,
+    PRIMARY KEY (product_id, series)
+) WITH (fillfactor = 60);
+
 ALTER TABLE metrics_inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 """
 
 BACKWARD = """
 DROP TABLE metrics_event, metrics_event_seen, metrics_rollup_minute, metrics_rollup_hour,
-    metrics_customer_day, metrics_user_day;
+    metrics_customer_day, metrics_user_day, metrics_counter;
 """
 
 

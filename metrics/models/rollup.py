@@ -74,6 +74,22 @@ class CustomerDay(models.Model):
         db_table = "metrics_customer_day"
 
 
+class Counter(models.Model):
+    """The last point of a metrics client's running total: unix seconds, the count, and how many of each duration."""
+
+    pk = CompositePrimaryKey("product_id", "series")
+    product_id = models.BigIntegerField()
+    series = models.UUIDField()
+    start = models.FloatField()
+    at = models.FloatField()
+    count = models.FloatField()
+    timed = models.JSONField()
+
+    class Meta:
+        managed = False
+        db_table = "metrics_counter"
+
+
 class UserDay(models.Model):
     """How many bad events one user had in a day; only a hash of the user is kept. Dropped after two days."""
 

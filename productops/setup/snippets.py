@@ -11,7 +11,7 @@ from metrics.models import IngestKey
 from releases.models import Product
 
 #: In the order of the tabs.
-TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "segment": "Segment", "curl": "curl"}
+TABS = {"sentry": "Sentry SDK", "posthog": "PostHog SDK", "segment": "Segment", "otel": "OpenTelemetry", "curl": "curl"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ def snippets(tab: str, key: IngestKey) -> list[Snippet]:
         return _posthog(key)
     if tab == "segment":
         return _segment(key)
+    if tab == "otel":
+        return _opentelemetry(key)
     return _curl(key) if tab == "curl" else _sentry(key)
 
 
@@ -87,6 +89,15 @@ analytics.write_key = "{key.key}"
 analytics.host = "{settings.BASE_URL}"
 analytics.track("user-1", "checkout", {{"release": "1.0.0", "ok": True}})"""
     return [Snippet("javascript", "JavaScript", javascript), Snippet("python", "Python", python)]
+
+
+def _opentelemetry(key: IngestKey) -> list[Snippet]:
+    code = f"""export OTEL_SERVICE_NAME="my-product"
+export OTEL_RESOURCE_ATTRIBUTES="service.version=1.0.0,deployment.environment.name=production"
+export OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf"
+export OTEL_EXPORTER_OTLP_ENDPOINT="{settings.BASE_URL}"
+export OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer%20{key.key}'"""
+    return [Snippet("otel", _("Environment of your service"), code)]
 
 
 def _curl(key: IngestKey) -> list[Snippet]:

@@ -15,7 +15,7 @@ from metrics import partitions
 from metrics.models import RollupHour, RollupMinute
 from productops.bench.hub import Hub
 
-LOOSE = (*partitions.TABLES, "metrics_rollup_hour", "metrics_customer_day")
+LOOSE = (*partitions.TABLES, "metrics_rollup_hour", "metrics_customer_day", "metrics_counter")
 
 
 @pytest.fixture

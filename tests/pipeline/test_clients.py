@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
@@ -16,6 +17,19 @@ import orjson
 import posthog
 import pytest
 import sentry_sdk
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import SpanKind
 from segment.analytics.client import Client as Segment
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 
@@ -243,6 +257,44 @@ def test_posthog_client_of_the_v1_protocol(place):
     assert shop.signals() == {("use", "paid"): (5, 1)}
 
 
+def test_opentelemetry_client(place):
+    """The Python exporters, protobuf and gzip, with running totals as is their default."""
+    shop = place()
+    resource = Resource.create({"service.version": "4.0", "deployment.environment.name": "staging"})
+    there = {"headers": {"Authorization": f"Bearer {shop.key}"}, "compression": Compression.Gzip}
+    tracing = TracerProvider(resource=resource)
+    tracing.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{shop.hub.url}/v1/traces", **there)))
+    tracer = tracing.get_tracer("shop")
+    for number in range(3):
+        with contextlib.suppress(ValueError), tracer.start_as_current_span("GET /pay/7", kind=SpanKind.SERVER):
+            with tracer.start_as_current_span("query"):
+                pass
+            if number == 0:
+                raise ValueError("no stock")
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{shop.hub.url}/v1/metrics", **there), 3_600_000)
+    meters = MeterProvider([reader], resource=resource)
+    meter = meters.get_meter("shop")
+    orders, took = meter.create_counter("orders"), meter.create_histogram("pay.duration", unit="s")
+    for _minute in range(3):
+        orders.add(5, {"plan": "Pro"})
+        took.record(0.2, {"error.type": "timeout"})
+        assert reader.force_flush()
+    logging_ = LoggerProvider(resource=resource)
+    logging_.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(f"{shop.hub.url}/v1/logs", **there)))
+    log = logging_.get_logger("shop")
+    for severity in (SeverityNumber.INFO, SeverityNumber.ERROR):
+        log.emit(LogRecord(timestamp=time.time_ns(), severity_number=severity, body="The card was declined"))
+    for each in (meters, tracing, logging_):
+        each.shutdown()
+    assert shop.signals() == {
+        ("use", "/pay/*"): (3, 1), ("error", "errors"): (2, 2), ("use", "orders"): (15, 0), ("use", "pay.duration"): (3, 3),
+    }  # fmt: skip
+    timed = "SELECT sum(timed)::int FROM metrics_rollup_hour WHERE product_id = %s AND slice = '' AND environment = 'staging'"
+    assert shop.hub.rows(timed, shop.product) == [(6,)]
+    assert shop.outcomes()["use", "filtered"] == 3  # the spans inside
+    assert shop.outcomes()["error", "filtered"] == 1  # the record of severity INFO
+
+
 def test_what_browsers_ask_before_they_send(place):
     shop = place()
     status, _headers, said = call(shop.hub, "GET", f"/v1/projects/{shop.key}/settings")
@@ -272,6 +324,8 @@ def replayed(shop: Place, folder: str, number: str) -> tuple[str, bytes, dict[st
         plain = plain.replace(b"phc_testtoken", shop.key.encode())
         packer = zlib.compressobj(wbits=31)
         body = packer.compress(plain) + packer.flush() if body[:2] == b"\x1f\x8b" else plain
+    if folder.startswith("otlp"):
+        headers["authorization"] = f"Bearer {shop.key}"
     if folder.startswith("segment"):
         body = body.replace(b"wk_test", shop.key.encode())
         headers["authorization"] = "Basic " + b64encode(f"{shop.key}:".encode()).decode()
@@ -289,7 +343,7 @@ def test_captured_requests_replayed(place):
     assert shop.signals() == {
         ("session", "sessions"): (2, 1), ("error", "errors"): (2, 2), ("use", "Pageload"): (1, 1), ("use", "/"): (1, 0),
         ("use", "pageview"): (2, 0), ("use", "checkout_failed"): (1, 0), ("use", "pageleave"): (1, 0),
-        ("use", "Checkout Failed"): (1, 0),
+        ("use", "Checkout Failed"): (1, 0), ("use", "op"): (1, 0), ("use", "c"): (2, 0),
     }  # fmt: skip
     outcomes = shop.outcomes()
     assert outcomes["feedback", "accepted"] == 2

@@ -130,7 +130,7 @@ def test_guessing_the_setup_word_is_slow(in_public):
 # Start
 
 
-@pytest.mark.parametrize("tab", ["", "sentry", "posthog", "segment", "curl", "nonsense"])
+@pytest.mark.parametrize("tab", ["", "sentry", "posthog", "segment", "otel", "curl", "nonsense"])
 def test_snippets_carry_the_real_key(shop, carol, as_, tab):
     text = as_(carol).get(page(shop), {"tab": tab}).content.decode()
     assert IngestKey.current(shop).key in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metrics.intake import posthog, segment, sentry
+from metrics.intake import otlp, otlp_facts, otlp_metrics, posthog, segment, sentry
 
 from .conftest import CAPTURES, NOW, captured
 
@@ -92,8 +92,22 @@ def test_segment(number):
     assert "wk_test" not in str(event)
 
 
+def test_otlp():
+    def told(number):
+        request = captured("otlp-node", number)
+        return otlp.load(request.body, request.headers["content-type"], request.path.rpartition("/")[2])
+
+    [span] = otlp_facts.spans(told("001"), "1", NOW).events
+    assert (span.kind, span.name, span.release) == ("use", "op", "2.4.1")
+    assert span.value == pytest.approx(0.217573)
+    counts = [otlp_metrics.metrics(told(number), "1", NOW).events[0].props["counter"] for number in ("002", "003")]
+    assert [count["count"] for count in counts] == [2, 2]
+    assert counts[0]["series"] == counts[1]["series"]
+    assert counts[0]["at"] < counts[1]["at"]
+
+
 def test_no_capture_is_forgotten():
     kept = {(path.parent.name, path.name[:3]) for path in CAPTURES.glob("*/*.body.bin")}
     assert kept == set(SENTRY) | {("posthog-browser", number) for number in (*POSTHOG, "004")} | {
         ("segment-browser", number) for number in SEGMENT
-    }
+    } | {("otlp-node", number) for number in ("001", "002", "003")}

@@ -7,8 +7,11 @@ from contextlib import suppress
 
 import orjson
 import pytest
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from metrics.intake import own, posthog, segment, sentry
+from metrics.intake import otlp, otlp_facts, otlp_metrics, own, posthog, segment, sentry
 from metrics.intake.event import KINDS, LIMITS, Event, Parsed, Refused
 
 from .conftest import CAPTURES, NOW, captured
@@ -155,6 +158,24 @@ def test_segment(seed):
                 with suppress(Refused):
                     assert len(segment.key_of(payload, {}, {"authorization": bad[:40].decode("latin-1")})) <= 200
                 attempt(lambda payload=payload, kind=kind: segment.parse(payload, kind, 2**21, "1", NOW))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])
+def test_otlp(seed, signal):
+    seeded = random.Random(seed)
+    parse = {"traces": otlp_facts.spans, "logs": otlp_facts.logs, "metrics": otlp_metrics.metrics}[signal]
+    plain = [captured("otlp-node", number).body for number in ("001", "002", "003")]
+    packed = [Parse(plain[0], ExportTraceServiceRequest()), Parse(plain[1], ExportMetricsServiceRequest())]
+    for _ in range(100):
+        for body in plain:
+            bad = mutated(seeded, body)
+            attempt(lambda bad=bad: parse(otlp.load(bad, "application/json", signal), "1", NOW))
+            twist = orjson.dumps(twisted(seeded, orjson.loads(body)))
+            attempt(lambda twist=twist: parse(otlp.load(twist, "", signal), "1", NOW))
+        for message in packed:
+            bad = mutated(seeded, message.SerializeToString())
+            attempt(lambda bad=bad: parse(otlp.load(bad, otlp.PROTOBUF, signal), "1", NOW))
 
 
 @pytest.mark.parametrize("seed", range(4))
