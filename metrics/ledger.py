@@ -12,14 +12,14 @@ from django.db.models import Count, Max, Q, Sum
 from django.utils.translation import gettext as _
 
 from metrics.intake.writer import hour_of
-from metrics.models import Event, Inbox, Outcome, Quarantine, Refusal, RollupHour, Signal
-from releases.models import Product, Release
+from metrics.models import Inbox, Outcome, Quarantine, Refusal, RollupHour, Signal
+from releases.models import Product
 
 #: What the client itself dropped never reached the door; it is told apart from the sum.
 NOT_SENT = "client_discard"
 #: The order in which outcomes are told; others follow by name.
 _ORDER = ("accepted", "duplicate", "filtered", "invalid", "too_large")
-_PROTOCOLS = {
+PROTOCOLS = {
     "sentry": "Sentry", "posthog": "PostHog", "flags": "PostHog flags", "segment": "Segment",
     "otlp": "OpenTelemetry", "productops": "Productops",
 }  # fmt: skip
@@ -79,18 +79,6 @@ class Refused:
         return advice(self.reason)
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """One counted event, as the setup page tells it."""
-
-    name: str
-    kind: str
-    user: str
-    release: str
-    environment: str
-    at: datetime
-
-
 def totals(product: Product, since: datetime) -> Totals:
     """One query. A refused request counts as one, whatever it held."""
     rows = (
@@ -118,7 +106,7 @@ def add_up(rows: Iterable[tuple[str, str, str, int]]) -> Totals:
         table.append(Row(outcome, outcome_name(outcome), reason_name(reason), values, sum(values)))
         by_outcome[outcome] += sum(values)
     sums = [sum(row.cells[at] for row in table) for at in range(len(protocols))]
-    names = [_PROTOCOLS.get(protocol, protocol) for protocol in protocols]
+    names = [PROTOCOLS.get(protocol, protocol) for protocol in protocols]
     return Totals(names, table, sums, sum(sums), not_sent, dict(by_outcome))
 
 
@@ -131,7 +119,7 @@ def refusals(product: Product, mark: str, since: datetime) -> list[Refused]:
         .annotate(n=Count("pk"), last_at=Max("at"))
         .order_by("-last_at")[:_SHOWN]
     )
-    return [Refused(_PROTOCOLS.get(protocol, protocol), *rest) for protocol, *rest in found]
+    return [Refused(PROTOCOLS.get(protocol, protocol), *rest) for protocol, *rest in found]
 
 
 def waiting(product: Product) -> int:
@@ -159,23 +147,6 @@ def signals(product: Product, now: datetime) -> tuple[datetime, list[dict[str, A
         rate = bad / n if n and signal.kind != "error" else None
         rows.append({"signal": signal, "kind": kind_name(signal.kind), "n": n, "rate": rate})
     return since, sorted(rows, key=lambda row: (-row["n"], row["signal"].name))
-
-
-def arrivals(product: Product, most: int = 3) -> list[Arrival]:
-    """The newest counted events. At most three queries."""
-    rows = list(
-        Event.objects.filter(product_id=product.pk)
-        .order_by("-at")
-        .values_list("kind", "signal_id", "release_id", "environment", "user", "at")[:most]
-    )
-    if not rows:
-        return []
-    names = dict(Signal.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "name"))
-    versions = dict(Release.objects.filter(pk__in={row[2] for row in rows}).values_list("pk", "version"))
-    return [
-        Arrival(names.get(signal, ""), kind_name(kind), user, versions.get(release, ""), environment, at)
-        for kind, signal, release, environment, user, at in rows
-    ]
 
 
 def has_arrived(product: Product) -> bool:

@@ -20,15 +20,21 @@ from accounts import access
 from accounts.access import MemberRequest, allow
 from accounts.adapter import client_ip
 from activity.models import record
-from metrics import ledger
+from metrics import ledger, tail
 from metrics.intake.door import client_mark
 from metrics.models import Inbox, IngestKey, Quarantine
+from productops.lib import pages
 from releases.models import Product
 
 _DAY = timedelta(days=1)
 _WINDOWS = {
     "24h": (_DAY, gettext_lazy("24 hours")),
     "7d": (timedelta(days=7), gettext_lazy("7 days")),
+}
+_SHOWN = {
+    "all": gettext_lazy("All"),
+    "changed": gettext_lazy("Changed at the door"),
+    "refused": gettext_lazy("Refused"),
 }
 
 
@@ -71,6 +77,35 @@ def _of(request: MemberRequest, product: Product) -> dict[str, Any]:
         "signals_since": since,
         "is_empty": not (totals.received or signals or waiting or ledger.has_arrived(product)),
     }
+
+
+@require_safe
+@allow("data.view")
+def watch(request: MemberRequest) -> HttpResponse:
+    """What arrives, live. The part that is asked for again carries a stamp: 204 while nothing is new."""
+    products = list(Product.objects.filter(workspace=request.workspace).order_by("name", "pk"))
+    if not products:
+        return redirect("metrics:data", request.workspace.slug)
+    product = _chosen(products, request.GET.get("product", ""))
+    show = request.GET.get("show", "")
+    show = show if show in _SHOWN else "all"
+    rows = tail.tail(product, client_mark(client_ip(request)), show, timezone.now())
+    stamp = f"{show}:{rows[0].key}:{len(rows)}" if rows else f"{show}:none"
+    is_part = pages.is_htmx(request)
+    if is_part and (answer := pages.unchanged(request, stamp)):
+        return answer
+    context = {
+        "products": products,
+        "product": product,
+        "rows": rows,
+        "show": show,
+        "shown": list(_SHOWN.items()),
+        "stamp": stamp,
+        "can_edit": access.can(request.membership, "product.edit"),
+    }
+    response = render(request, "metrics/_tail.html" if is_part else "metrics/tail.html", context)
+    response["X-Stamp"] = stamp
+    return response
 
 
 @require_POST

@@ -25,7 +25,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from metrics import partitions
-from metrics.counting import names, store
+from metrics.counting import arrivals, names, store
 from metrics.counting.counters import settle
 from metrics.counting.grouping import Known, by_hour, group
 from metrics.intake.event import Event
@@ -150,6 +150,7 @@ def count(lease: UUID, batches: list[Batch]) -> int:
         new: list[Event] = []
         if product and known:
             new = _dedupe(cursor, product, [b for b in batches if b.id in fresh], events, now, outcomes)
+            _note(cursor, product, batches, events, new)
             _add(cursor, product, settle(cursor, product.pk, new), known, now)
         _tell_rest(batches, fresh, events, outcomes)
         write_outcomes(cursor.cursor, outcomes)
@@ -190,6 +191,17 @@ def _dedupe(
         for what, n in told.items():
             outcomes[product.pk, hour, batch.protocol, *what] += n
     return new
+
+
+def _note(
+    cursor: Any, product: Product, batches: list[Batch], events: dict[UUID, list[Event]], new: list[Event]
+) -> None:
+    """A few of them for the pages that show what arrives."""
+    newest = ((b.protocol, b.received_at, event) for b in reversed(batches) for event in reversed(events[b.id]))
+    chosen = arrivals.choose(newest)
+    is_all_new = len(new) == sum(len(events[batch.id]) for batch in batches)
+    counted = set() if is_all_new else set(map(id, new))  # of two with the same id only one was counted
+    arrivals.note(cursor, product.pk, chosen, lambda event: is_all_new or id(event) in counted)
 
 
 def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:

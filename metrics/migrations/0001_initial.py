@@ -17,6 +17,38 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Counter',
+            fields=[
+                ('pk', models.CompositePrimaryKey('product_id', 'series', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('product_id', models.BigIntegerField()),
+                ('series', models.UUIDField()),
+                ('start', models.FloatField()),
+                ('at', models.FloatField()),
+                ('count', models.FloatField()),
+                ('timed', models.JSONField()),
+            ],
+            options={
+                'db_table': 'metrics_counter',
+                'managed': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='Arrival',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('product_id', models.BigIntegerField()),
+                ('received_at', models.DateTimeField()),
+                ('protocol', models.CharField(max_length=12)),
+                ('kind', models.CharField(max_length=10)),
+                ('outcome', models.CharField(max_length=16)),
+                ('flags', models.SmallIntegerField()),
+                ('event', models.JSONField()),
+            ],
+            options={
+                'indexes': [models.Index(fields=['product_id', '-id'], name='arrival_recent')],
+            },
+        ),
+        migrations.CreateModel(
             name='CustomerDay',
             fields=[
                 ('pk', models.CompositePrimaryKey('product_id', 'customer', 'day', 'signal_id', 'release_id', 'environment', blank=True, editable=False, primary_key=True, serialize=False)),

@@ -1,11 +1,12 @@
 from metrics.models.account import Account, Message
 from metrics.models.finding import Regression, Verdict
-from metrics.models.intake import Inbox, IngestKey, JobSlot, Outcome, ProcessedBatch, Quarantine, Refusal
+from metrics.models.intake import Arrival, Inbox, IngestKey, JobSlot, Outcome, ProcessedBatch, Quarantine, Refusal
 from metrics.models.rollup import Counter, CustomerDay, Event, RollupHour, RollupMinute, UserDay
 from metrics.models.signal import Signal, SliceValue
 
 __all__ = [
     "Account",
+    "Arrival",
     "Counter",
     "CustomerDay",
     "Event",

@@ -105,6 +105,21 @@ class Outcome(models.Model):
         ]
 
 
+class Arrival(models.Model):
+    """One of the newest events of a product, as it was kept; counting/arrivals.py says which."""
+
+    product_id = models.BigIntegerField()
+    received_at = models.DateTimeField()
+    protocol = models.CharField(max_length=12)
+    kind = models.CharField(max_length=10)
+    outcome = models.CharField(max_length=16)  # accepted or duplicate
+    flags = models.SmallIntegerField()
+    event = models.JSONField()  # intake/event.py's fields that are not empty
+
+    class Meta:
+        indexes = [models.Index(fields=["product_id", "-id"], name="arrival_recent")]
+
+
 class Refusal(models.Model):
     """A few of the requests that were refused, so that a developer sees why nothing arrives. Kept a day."""
 

@@ -42,7 +42,7 @@ _LOOKS = (timedelta(minutes=40), timedelta())
 #: Tables without foreign keys, which deleting a product does not reach.
 _LOOSE = (
     "metrics_inbox", "metrics_event", "metrics_event_seen", "metrics_rollup_minute", "metrics_rollup_hour",
-    "metrics_counter",
+    "metrics_arrival", "metrics_counter",
     "metrics_customer_day", "metrics_user_day", "metrics_outcome", "metrics_refusal", "metrics_quarantine",
 )  # fmt: skip
 

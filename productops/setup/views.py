@@ -26,7 +26,7 @@ from accounts.adapter import client_ip
 from accounts.forms import InviteForm
 from accounts.models import User, Workspace
 from accounts.views import page, too_many
-from metrics import ledger
+from metrics import ledger, tail
 from metrics.intake.door import client_mark
 from metrics.models import IngestKey
 from productops.setup.forms import DeployForm, ProductForm, WelcomeForm
@@ -166,7 +166,7 @@ def _news(request: MemberRequest, product: Product) -> dict[str, Any]:
     mark = client_mark(client_ip(request))
     return {
         "product": product,
-        "arrivals": ledger.arrivals(product),
+        "arrivals": tail.arrivals(product),
         "in_inbox": ledger.waiting(product),
         "refusals": ledger.refusals(product, mark, now - ledger.HOUR),
     }

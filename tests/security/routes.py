@@ -129,6 +129,7 @@ PAGES: dict[str, Route] = {
     "releases:signal_csv": Route(VIEW, "G", _signal),
     "releases:signal_data": Route(VIEW, "G", _signal),
     "metrics:data": Route("data.view", "GH"),
+    "metrics:watch": Route("data.view", "GH"),
     "metrics:rotate": Route("product.edit", "P", lambda world: {"pk": world.key.pk}),
     "metrics:replay": Route("product.edit", "P", lambda world: {"pk": world.quarantine[0].pk}),
 }

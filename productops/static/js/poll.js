@@ -4,6 +4,7 @@ const EVERY = 5000;
 setInterval(async () => {
   if (document.hidden || document.querySelector("dialog[open]")) return;
   for (const part of document.querySelectorAll("[data-poll]")) {
+    if (part.querySelector("details[open]")) continue; // somebody is reading
     const url = new URL(part.dataset.poll, location.href);
     if (part.dataset.stamp) url.searchParams.set("stamp", part.dataset.stamp);
     const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Background": "1" } }).catch(() => null);
