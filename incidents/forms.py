@@ -123,6 +123,10 @@ class SeverityForm(ActForm):
     )
     reason = forms.CharField(label=_("Why? (optional)"), max_length=500, required=False)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("severity", self.incident.severity)
+
 
 class ResolveForm(ActForm):
     release = forms.ModelChoiceField(

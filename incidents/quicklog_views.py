@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -104,6 +105,7 @@ def correct(request: MemberRequest, pk: int) -> HttpResponse:
     names = ("text", "kind", "is_churn_risk", "customer", "feature", "release")
     fields = {name: given[name] for name in names}
     quicklog.correct(complaint, request.membership.user, given["incident"], **fields)
+    messages.success(request, _("Saved"))
     address = reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk])
     if not pages.is_htmx(request):
         return redirect(address)

@@ -37,8 +37,8 @@ def index(request: MemberRequest) -> HttpResponse:
     if (same := pages.unchanged(request, stamp)) is not None:
         return same
     page = queue.page(request.workspace, queue.View.of(request.GET), request.membership.user)
-    context = {"page": page, "shows": queue.shows(), "stamp": stamp}
     is_part = pages.is_htmx(request) and not request.headers.get("HX-Boosted")
+    context = {"page": page, "shows": queue.shows(), "stamp": stamp, "is_part": is_part}
     if not is_part and page.groups:
         context |= _about(request, page.groups[0].incidents[0])
         context["is_preview"] = True
@@ -260,7 +260,7 @@ def set_severity(request: MemberRequest, number: int) -> HttpResponse:
     incident = _find(request, number)
     form = forms.SeverityForm(request.POST or None, incident=incident)
     if not form.is_valid():
-        return _ask(request, incident, form, "set_severity", _("Severity"))
+        return _ask(request, incident, form, "set_severity", _("Set severity"))
     given, me = form.cleaned_data, request.membership.user
     do = lambda: incident.set_severity(me, given["severity"], given["reason"], given["version"])  # noqa: E731
     return _act(request, incident, do, _said(incident, _("has a new severity")))

@@ -35,10 +35,10 @@ def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
     undecided = Incident.objects.of(workspace).undecided().count()
     slug = workspace.slug
 
-    def entry(name: str, view: str, key: str, caption: str = "", count: int = 0) -> dict[str, Any]:
+    def entry(name: str, view: str, key: str, caption: str = "", count: int | None = None) -> dict[str, Any]:
         url = reverse(view, args=[slug])
-        current = request.path.startswith(url)
-        return {"name": name, "url": url, "key": key, "caption": caption, "count": count, "is_current": current}
+        about = {"count": count, "is_counted": count is not None, "is_current": request.path.startswith(url)}
+        return {"name": name, "url": url, "key": key, "caption": caption, **about}
 
     entries = [
         entry(_("Triage"), "incidents:index", "t", count=undecided),
@@ -58,6 +58,7 @@ def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
         "workspace": workspace,
         "membership": membership,
         "entries": entries,
+        "undecided": undecided,
         "bottom": [entries[0], entries[1], entries[3]],
         "others": others,
         "can_log": access.can(membership, "complaint.log"),

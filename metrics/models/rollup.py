@@ -91,7 +91,7 @@ class Counter(models.Model):
 
 
 class UserDay(models.Model):
-    """How many bad events one user had in a day; only a hash of the user is kept. Dropped after two days."""
+    """How many bad events one user had in a day; only a hash of the user is kept. Dropped after 32 days."""
 
     pk = CompositePrimaryKey("product_id", "day", "signal_id", "release_id", "environment", "user_hash")
     product_id = models.BigIntegerField()

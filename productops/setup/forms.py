@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +23,10 @@ class WelcomeForm(NewPerson):
     workspace = forms.CharField(label=_("Company or team"), max_length=80, widget=text("organization"))
     product = forms.CharField(label=_("Product"), max_length=80, widget=text("off"))
     field_order = ("name", "email", "password", "workspace", "product", "zone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].widget.attrs["autofocus"] = True
 
 
 class ProductForm(ProductModelForm):

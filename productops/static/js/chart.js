@@ -116,7 +116,7 @@ function legend(data, place) {
   };
   entry(data.names.new, data.old ? "is-new" : "");
   if (data.old) entry(data.names.old, "");
-  if (data.low?.some((v) => v !== null)) entry(data.names.band, "is-band");
+  if (data.low?.some((v, at) => v !== null && data.low[at + 1] != null)) entry(data.names.band, "is-band");
   place.append(box);
 }
 

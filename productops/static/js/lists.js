@@ -67,6 +67,17 @@ document.addEventListener("incidents:decided", () => {
     { once: true },
   );
 });
+// The open incident follows its row, unless somebody is writing or reading in it.
+function refresh(row) {
+  const pane = document.getElementById("detail");
+  const shown = pane?.querySelector("[data-version]");
+  if (!row?.hasAttribute("hx-get") || !shown || shown.dataset.incident !== row.dataset.row) return;
+  if (shown.dataset.version === row.dataset.version) return;
+  const isWriting = [...pane.querySelectorAll("textarea")].some((field) => field.value);
+  if (isWriting || pane.contains(document.activeElement) || pane.querySelector("details[open]")) return;
+  const top = pane.scrollTop;
+  htmx.ajax("GET", row.getAttribute("hx-get"), { target: pane, swap: "innerHTML" }).then(() => (pane.scrollTop = top));
+}
 document.addEventListener("incidents:changed", () => {
   const list = document.querySelector("[data-list][data-url]");
   if (!list) return;
@@ -74,6 +85,7 @@ document.addEventListener("incidents:changed", () => {
   htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML" }).then(() => {
     const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
     row?.setAttribute("aria-current", "true");
+    refresh(row);
     document.dispatchEvent(new CustomEvent("incidents:listed"));
   });
 });

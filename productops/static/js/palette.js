@@ -8,8 +8,9 @@ let asked = 0;
 function acts() {
   const typed = field.value.trim().toLocaleLowerCase();
   const found = [...document.querySelectorAll("main [data-press]")].map((button) => {
-    const key = button.querySelector("kbd")?.textContent ?? button.dataset.press;
-    return { button, key, title: button.textContent.replace(key, "").trim() };
+    const words = button.cloneNode(true);
+    words.querySelector("kbd")?.remove();
+    return { button, key: button.dataset.press, title: words.textContent.trim() };
   });
   return found.filter((act) => act.title && act.title.toLocaleLowerCase().includes(typed)).slice(0, typed ? 12 : 6);
 }

@@ -20,6 +20,7 @@ export function toast({ text, undo = "", isError = false }) {
     for (const other of place.querySelectorAll("[data-undo-now]")) other.closest(".toast").remove();
     box.append(button);
   }
+  for (const other of place.children) if (other.textContent === box.textContent) other.remove();
   place.append(box);
   setTimeout(() => box.remove(), STAYS);
 }
