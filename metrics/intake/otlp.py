@@ -7,6 +7,8 @@ otlp_metrics.py.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from .origin import mapping
 PROTOBUF = "application/x-protobuf"
 #: Levels of nested attribute values; what lies deeper is left out.
 _DEPTH = 4
+_WIDEST = 2**63 - 1
 
 
 class Told(NamedTuple):
@@ -139,12 +142,12 @@ def any_value(raw: Any, depth: int = _DEPTH) -> Any:
 
 
 def whole(value: Any) -> int:
-    """A 64-bit integer, which JSON may hold as a text; 0 for what is none."""
-    if type(value) is int:
-        return value
-    if type(value) is str and len(value) <= 20 and value.lstrip("-").isdecimal() and value.isascii():
-        return int(value)
-    return int(value) if type(value) is float and abs(value) < 2**63 else 0
+    """A 64-bit integer, which JSON may hold as a text; 0 for what is none, the nearest one for what is larger."""
+    if type(value) is str and len(value) <= 20 and re.fullmatch(r"-?[0-9]+", value):
+        value = int(value)
+    if type(value) is float and math.isfinite(value):
+        value = int(value)
+    return max(-_WIDEST, min(_WIDEST, value)) if type(value) is int else 0
 
 
 def seconds(nanos: Any) -> float | None:

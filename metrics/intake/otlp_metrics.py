@@ -46,6 +46,9 @@ def _metric(resource: dict[str, Any], metric: dict[str, Any], batch: Batch) -> N
         return batch.miss("use", "invalid", "no_event_name")
     if data is None or ("sum" in metric and data.get("isMonotonic") is not True):
         return batch.miss("use", "filtered", "gauge")
+    unit = str(metric.get("unit") or "")
+    if "sum" in metric and unit not in ("", "1") and unit[:1] != "{":
+        return batch.miss("use", "filtered", "not_a_count")  # bytes, seconds of a processor
     points = data.get("dataPoints")
     for point in points[:POINTS] if type(points) is list else []:
         if type(point) is dict:
@@ -73,11 +76,12 @@ def _point(
     told = sorted((*resource.items(), *said.items()), key=str)
     series = stable_id(batch.product, "series", name, metric.get("unit"), told)
     props: dict[str, Any] = {}
+    moment, late = timestamp(at, batch.now)  # a clock far ahead would silence the series for as long
     n = min(round(count), MOST)
     if data.get("aggregationTemporality") in _CUMULATIVE:
         process = stable_id(batch.product, "process", sorted(resource.items(), key=str))
         props["counter"] = {
-            "series": series, "process": process, "start": start or 0.0, "at": at or batch.now, "count": count,
+            "series": series, "process": process, "start": start or 0.0, "at": moment, "count": count,
             "timed": {f"{value:.6g}": many for value, many in timed.items()},
         }  # fmt: skip
         n = 0
@@ -85,7 +89,7 @@ def _point(
         return batch.miss("use", "filtered", "no_change")
     elif timed:
         props["timed"] = [[value, many] for value, many in timed.items()]
-    _add(batch, stable_id(series, start, at), name, at, resource, said, n, props)
+    _add(batch, stable_id(series, start, at), name, moment, late, resource, said, n, props)
     return None
 
 
@@ -103,6 +107,8 @@ def _buckets(point: dict[str, Any], scale: float) -> Iterator[tuple[float, int]]
         return
     raw = point.get("explicitBounds")
     bounds = [float(b) for b in raw[:BUCKETS] if type(b) in (int, float)] if type(raw) is list else []
+    if not all(abs(bound) < 1e15 for bound in bounds):  # neither infinite nor NaN
+        return
     told = point.get("bucketCounts")
     for place, many in enumerate(told[: len(bounds) + 1] if type(told) is list else []):
         if (n := whole(many)) > 0 and bounds:
@@ -128,13 +134,13 @@ def _add(
     batch: Batch,
     id_: str,
     name: str,
-    at: float | None,
+    moment: float,
+    late: bool,
     resource: dict[str, Any],
     said: dict[str, Any],
     n: int,
     props: dict[str, Any],
 ) -> None:
-    moment, late = timestamp(at, batch.now)
     kept, flags = scrub({key: value for key, value in said.items() if value is not None}, PROPS)
     route = pattern(said.get("http.route"))
     version, _ = text(resource.get("service.version"), 120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from metrics.intake import otlp, otlp_facts, otlp_metrics, stacks
@@ -154,6 +155,43 @@ def test_a_histogram_of_durations():
     metric = {"name": "x", "unit": "ms", "exponentialHistogram": {"aggregationTemporality": 1, "dataPoints": [point]}}
     [made] = take("metrics", metric).events
     assert made.props["timed"] == [[0.0, 1], [pytest.approx(2**1.5), 2], [pytest.approx(2**2.5), 3]]
+
+
+@pytest.mark.parametrize("unit", ["By", "s", "kBy"])
+def test_sums_of_bytes_or_seconds_are_no_uses(unit):
+    assert take("metrics", counter(7, unit=unit)).outcomes == {("use", "filtered", "not_a_count"): 1}
+
+
+@pytest.mark.parametrize("unit", ["", "1", "{request}"])
+def test_sums_of_things_are(unit):
+    assert take("metrics", counter(7, unit=unit)).events[0].n == 7
+
+
+@pytest.mark.parametrize("bound", [float("inf"), float("nan"), -1e300])
+def test_bounds_that_are_no_numbers_time_nothing(bound):
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="x", unit="s")
+    metric.histogram.aggregation_temporality = 1
+    metric.histogram.data_points.add(count=3, explicit_bounds=[0.1, bound], bucket_counts=[1, 1, 1], sum=bound)
+    [made] = otlp_metrics.metrics(otlp.load(request.SerializeToString(), otlp.PROTOBUF, "metrics"), "1", NOW).events
+    assert made.n == 3
+    assert "timed" not in made.props
+
+
+@pytest.mark.parametrize("count", ["99999999999999999999", 2**64 - 1, 1e300, -5, "x", None])
+def test_numbers_beyond_64_bits_stay_storable(count):
+    point = {"timeUnixNano": ENDED, "count": count, "asInt": count, "attributes": [{"key": "n", "value": {"intValue": count}}]}
+    for kind, more in (("sum", {"isMonotonic": True}), ("histogram", {})):
+        for temporality in (1, 2):
+            data = {"aggregationTemporality": temporality, "dataPoints": [point], **more}
+            for event in take("metrics", {"name": "x", "unit": "", kind: data}).events:
+                orjson.dumps(event[:])
+                assert 0 <= event.n < 2**31
+
+
+def test_a_clock_far_ahead_does_not_silence_a_series():
+    [made] = take("metrics", counter(7, temporality=2, at=str(4_000_000_000 * 10**9))).events
+    assert made.props["counter"]["at"] == made.at == NOW
 
 
 def test_gauges_count_nothing():
