@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 from django.test import Client
+from playwright.sync_api import Browser, sync_playwright
 
 from accounts.models import User, Workspace
 from releases.models import Product
@@ -80,3 +83,16 @@ class As(Client):
     def __init__(self, user: User, **defaults: object) -> None:
         super().__init__(**defaults)
         self.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for one module: its loop runs in this thread, so no other may begin meanwhile, and Django would take
+    the tests for async code."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    calm = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        running = playwright.chromium.launch(executable_path=path, args=[*calm, "--disable-component-update"])
+        yield running
+        running.close()

@@ -20,22 +20,8 @@ from playwright.sync_api import expect
 from accounts.models import User
 
 ROOT = Path(__file__).resolve().parents[2]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 # A loaded machine is slow, not wrong.
 expect.set_options(timeout=20_000)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or None,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
