@@ -42,7 +42,7 @@ class IncidentField(forms.Field):
         self.validate(typed)
         if not typed:
             return None
-        number = re.match(r"(?:INC-)?(\d{1,9})(?!\w)", typed, re.IGNORECASE)
+        number = re.fullmatch(r"(?:INC-)?([0-9]{1,9})(?: ·.*)?", typed, re.IGNORECASE | re.DOTALL)
         if number:
             found = list(self.found.filter(number=number[1]))
         else:

@@ -20,6 +20,7 @@ from feedback import similar
 from feedback.models import Complaint, Customer
 from incidents import ledger
 from incidents.models import Incident, Report
+from metrics.intake.clean import stable_id
 from metrics.models import CustomerDay
 from releases.models import Feature, Product, Release
 
@@ -80,20 +81,41 @@ def log(
     return complaint
 
 
-def correct(complaint: Complaint, by: User, incident: Incident | None, **fields: Any) -> None:
-    """Puts right what was logged: its own fields, and which incident it belongs to (None: to none)."""
+class Changed(Exception):
+    """Somebody else put the complaint right meanwhile."""
+
+
+def seen(complaint: Complaint) -> str:
+    """What a person who corrects a complaint has before their eyes, as one short text."""
     report = getattr(complaint, "report", None)
-    known = report.incident if report else None
+    facts = [getattr(complaint, f"{name}_id") for name in ("customer", "feature", "release")]
+    return stable_id(complaint.text, complaint.kind, complaint.is_churn_risk, *facts, report and report.incident_id)
+
+
+def correct(complaint: Complaint, by: User, incident: Incident | None, expected: str = "", **fields: Any) -> None:
+    """Puts right what was logged: its own fields, and which incident it belongs to (None: to none).
+
+    `expected` is what `seen` said when the person looked; raises Changed when that is not so any more.
+    """
     target = incident.original or incident if incident else None
     with transaction.atomic():
+        complaint = Complaint.objects.select_for_update().get(pk=complaint.pk)
+        report = Report.objects.filter(complaint=complaint).first()
+        if expected and expected != seen(complaint):
+            raise Changed
+        known = report.incident_id if report else None
+        wanted = {known, target.pk if target else None} - {None}
+        # In one order, so that two people who move complaints to and fro never wait in a circle.
+        touched = list(Incident.objects.select_for_update().filter(pk__in=wanted).order_by("pk"))
         is_changed = complaint.correct(by, **fields)
-        if known and known != target:
+        is_moved = known != (target.pk if target else None)
+        if known and is_moved:
             Report.objects.leave(complaint, by)
-        if target and known != target:
+        if target and is_moved:
             Report.objects.join(target, complaint, by)
-        if is_changed or known != target:
-            for touched in {incident for incident in (known, target) if incident}:
-                ledger.weigh(touched, timezone.now())
+        if is_changed or is_moved:
+            for each in touched:
+                ledger.weigh(each, timezone.now())
 
 
 def retract(complaint: Complaint, by: User) -> None:

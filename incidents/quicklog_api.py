@@ -19,7 +19,7 @@ from incidents import quicklog
 from incidents.models import Incident
 from productops.lib.api import Pages
 from releases.api import product_of, user_of, workspace_of
-from releases.models import Feature, Release
+from releases.models import Feature, Product, Release
 
 
 class ComplaintSerializer(serializers.ModelSerializer[Complaint]):
@@ -105,7 +105,7 @@ class OneComplaint(APIView):
         report = getattr(complaint, "report", None)
         incident = _joined(request, data) if "report" in data else report.incident if report else None
         data.pop("report", None)
-        quicklog.correct(complaint, user_of(request), incident, **_facts(request, data))
+        quicklog.correct(complaint, user_of(request), incident, **_facts(request, data, complaint.product))
         return Response(ComplaintSerializer(_complaint(request, pk)).data)
 
 
@@ -122,7 +122,7 @@ def _log(request: Request, data: dict[str, Any]) -> Complaint:
     fields: dict[str, Any] = {"source": "api"}
     if product:
         fields["product"] = product_of(request, product)
-    fields |= _facts(request, data)
+    fields |= _facts(request, data, fields.get("product"))
     return quicklog.log(workspace_of(request), fields.pop("text"), user_of(request), join=join, **fields)
 
 
@@ -136,21 +136,24 @@ def _joined(request: Request, data: dict[str, Any]) -> Incident | None:
     return found
 
 
-def _facts(request: Request, data: dict[str, Any]) -> dict[str, Any]:
+def _facts(request: Request, data: dict[str, Any], product: Product | None) -> dict[str, Any]:
     """The fields said, with rows in the place of names; a name that is null or empty means none."""
     workspace, fields = workspace_of(request), dict(data)
+    releases, features = Release.objects.of(workspace), Feature.objects.filter(product__workspace=workspace)
+    if product:
+        releases, features = releases.filter(product=product), features.filter(product=product)
     if "release" in fields:
         version = (fields["release"] or {}).get("version")
         fields["release"] = None
         if version:
-            fields["release"] = Release.objects.of(workspace).filter(version=version).in_order().first()
+            fields["release"] = releases.filter(version=version).in_order().first()
             if fields["release"] is None:
                 raise ValidationError({"release": ["This release does not exist here."]})
     if "feature" in fields:
         name = (fields["feature"] or {}).get("name")
         fields["feature"] = None
         if name:
-            fields["feature"] = Feature.objects.filter(product__workspace=workspace, name=name).first()
+            fields["feature"] = features.filter(name=name).first()
             if fields["feature"] is None:
                 raise ValidationError({"feature": ["This feature does not exist here."]})
     if "customer" in fields:  # last, so that a refused request leaves no customer behind

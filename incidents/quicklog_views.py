@@ -74,6 +74,7 @@ class CorrectForm(LogForm):
         empty_label=gettext_lazy("Not said"),
     )
     incident = IncidentField(label=gettext_lazy("Known problem"), required=False)
+    seen = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, request: MemberRequest, complaint: Complaint, **kwargs: Any) -> None:
         report = getattr(complaint, "report", None)
@@ -81,6 +82,7 @@ class CorrectForm(LogForm):
             **{name: getattr(complaint, name) for name in ("text", "kind", "is_churn_risk")},
             **{name: getattr(complaint, f"{name}_id") for name in ("customer", "feature", "release")},
             "incident": incident_label(report.incident) if report else "",
+            "seen": quicklog.seen(complaint),
         }
         super().__init__(*args, request=request, **kwargs)
         release, incident = self.fields["release"], self.fields["incident"]
@@ -104,9 +106,12 @@ def correct(request: MemberRequest, pk: int) -> HttpResponse:
     given = form.cleaned_data
     names = ("text", "kind", "is_churn_risk", "customer", "feature", "release")
     fields = {name: given[name] for name in names}
-    quicklog.correct(complaint, request.membership.user, given["incident"], **fields)
-    messages.success(request, _("Saved"))
     address = reverse("feedback:complaint", args=[request.workspace.slug, complaint.pk])
+    try:
+        quicklog.correct(complaint, request.membership.user, given["incident"], given["seen"], **fields)
+    except (quicklog.Changed, ValidationError):
+        return pages.refuse(request, _("Someone changed it meanwhile. Look again."), 409, address)
+    messages.success(request, _("Saved"))
     if not pages.is_htmx(request):
         return redirect(address)
     response = HttpResponse(status=204)

@@ -125,6 +125,6 @@ class Complaint(models.Model):
             self.plan = self.customer.plan if self.customer else ""
             self.revenue = self.customer.revenue if self.customer else None
         with transaction.atomic():
-            self.save()
+            self.save(update_fields=[*changed, "plan", "revenue", "grams"])
             record(self.workspace, "complaint.corrected", self, by, changed=sorted(changed), before=before)
         return True

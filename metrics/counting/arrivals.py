@@ -20,6 +20,8 @@ from metrics.intake.event import Event
 NOTED, LOOKED_AT = 20, 2_000
 #: Events kept of one product.
 KEPT = 200
+#: Bytes of one that are kept; of a larger one the properties go.
+LARGEST = 8_000
 _LOCK = 71_027 << 44
 
 #: protocol, received at, event
@@ -65,4 +67,8 @@ def note(cursor: CursorWrapper, product: int, came: Sequence[Came], is_new: Call
 
 def _json(event: Event) -> str:
     told: dict[str, Any] = {name: value for name, value in event._asdict().items() if value not in ("", None, {}, [])}
-    return orjson.dumps(told).decode()
+    text = orjson.dumps(told)
+    if len(text) > LARGEST:
+        told["props"] = {"…": f"{len(text)} bytes"}
+        text = orjson.dumps(told)
+    return text.decode()

@@ -21,6 +21,8 @@ from metrics.intake.otlp_metrics import MOST
 WATCHED = 900.0
 #: A series this young, in seconds, is counted from its start.
 YOUNG = 120.0
+#: Series remembered of one product; more are not counted.
+SERIES = 20_000
 
 
 @dataclass
@@ -50,6 +52,8 @@ def settle(cursor: CursorWrapper, product: int, events: list[Event]) -> list[Eve
 
 def _added(event: Event, known: dict[str, Last]) -> Event | None:
     point = event.props["counter"]
+    if point["series"] not in known or point["process"] not in known:
+        return None  # beyond SERIES
     last, process = known[point["series"]], known[point["process"]]
     start, at, count, timed = point["start"], point["at"], point["count"], point["timed"]
     if at <= last.at:
@@ -62,7 +66,9 @@ def _added(event: Event, known: dict[str, Last]) -> Event | None:
         return None
     pairs = [[float(value), many - base.timed.get(value, 0)] for value, many in timed.items()]
     props = {name: value for name, value in event.props.items() if name not in ("counter", "bad")}
-    if grown := [pair for pair in pairs if pair[1] > 0]:
+    grown = [pair for pair in pairs if pair[1] > 0]
+    # A client that makes its buckets coarser names all of them anew; then only the next point can tell.
+    if grown and sum(many for _value, many in grown) <= n:
         props["timed"] = grown
     return event._replace(n=n, bad=n if event.props.get("bad") else 0, props=props)
 
@@ -80,8 +86,9 @@ def _base(last: Last, process: Last, start: float, at: float, count: float) -> L
 def _lock(cursor: CursorWrapper, product: int, names: list[str]) -> dict[str, Last]:
     cursor.execute(
         "INSERT INTO metrics_counter (product_id, series, start, at, count, timed)"
-        " SELECT %s, name, 0, 0, 0, '{}' FROM unnest(%s::uuid[]) AS name ORDER BY name ON CONFLICT DO NOTHING",
-        [product, names],
+        " SELECT %s, name, 0, 0, 0, '{}' FROM unnest(%s::uuid[]) AS name"
+        " WHERE (SELECT count(*) FROM metrics_counter WHERE product_id = %s) < %s ORDER BY name ON CONFLICT DO NOTHING",
+        [product, names, product, SERIES],
     )
     cursor.execute(
         "SELECT replace(series::text, '-', ''), start, at, count, timed::text FROM metrics_counter"

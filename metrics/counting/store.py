@@ -76,7 +76,7 @@ def count_people(
         " INSERT INTO metrics_user_day AS u"
         " (product_id, day, signal_id, release_id, environment, user_hash, bad, mark)"
         " SELECT %s, c.day, c.signal_id, c.release_id, c.environment, v.user_hash, v.bad, %s"
-        " FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS v (place, user_hash, bad) JOIN cohort c USING (place)"
+        " FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS v (place, user_hash, bad) JOIN cohort c USING (place)"
         " WHERE v.bad > 0 OR NOT EXISTS (SELECT 1 FROM metrics_user_day old WHERE old.product_id = %s"
         "  AND old.day = c.day AND old.signal_id = c.signal_id AND old.release_id = c.release_id"
         "  AND old.environment = c.environment AND old.user_hash = v.user_hash)"

@@ -17,7 +17,7 @@ from .stacks import frames
 #: Attributes kept per event.
 PROPS = 30
 #: Spans that are a use of the product: what a server was asked, what a worker took from a queue. Others are steps.
-_ENTRIES = {2: "server", 5: "consumer", "SPAN_KIND_SERVER": "server", "SPAN_KIND_CONSUMER": "consumer"}
+_ENTRIES = frozenset((2, 5, "SPAN_KIND_SERVER", "SPAN_KIND_CONSUMER"))
 _FAILED = (2, "STATUS_CODE_ERROR")
 #: Severity from which a log record counts as an error (SEVERITY_NUMBER_ERROR).
 ERROR = 17
@@ -48,7 +48,7 @@ class Batch:
 def spans(told: list[Told], product: str, now: float) -> Parsed:
     """Entry spans as uses, and the exceptions noted on them as errors."""
     batch = Batch(product, now)
-    for resource, span in told:
+    for resource, span, _scope in told:
         _span(resource, span, batch)
     return batch.parsed()
 
@@ -56,13 +56,13 @@ def spans(told: list[Told], product: str, now: float) -> Parsed:
 def logs(told: list[Told], product: str, now: float) -> Parsed:
     """Records of severity ERROR and above as errors."""
     batch = Batch(product, now)
-    for resource, record in told:
+    for resource, record, _scope in told:
         _log(resource, record, batch)
     return batch.parsed()
 
 
 def _span(resource: dict[str, Any], span: dict[str, Any], batch: Batch) -> None:
-    if span.get("parentSpanId") and span.get("kind") not in _ENTRIES:
+    if span.get("parentSpanId") and not _is_entry(span.get("kind")):
         return batch.miss("use", "filtered", "inner_span")
     said = attributes(span.get("attributes"))
     name = pattern(said.get("http.route") or span.get("name"))
@@ -71,13 +71,22 @@ def _span(resource: dict[str, Any], span: dict[str, Any], batch: Batch) -> None:
     began, ended = whole(span.get("startTimeUnixNano")), whole(span.get("endTimeUnixNano"))
     value = (ended - began) / 1e6 if 0 < began <= ended else None
     at = seconds(began)
-    bad = 1 if mapping(span.get("status")).get("code") in _FAILED else 0
-    id_ = stable_id(batch.product, "span", span.get("traceId", ""), span.get("spanId", ""))
+    code = mapping(span.get("status")).get("code")
+    bad = 1 if code == _FAILED[0] or code == _FAILED[1] else 0
+    id_ = stable_id(batch.product, "span", *_where(span))
     _add(batch, id_, "use", name, at, resource, said, {}, bad, value)
     for place, noted in enumerate(_exceptions(span)):
         more = {**said, **attributes(noted.get("attributes"))}
         _error(batch, stable_id(id_, place), seconds(noted.get("timeUnixNano")) or at, resource, more, "")
     return None
+
+
+def _is_entry(kind: Any) -> bool:
+    return kind in _ENTRIES if type(kind) is int or type(kind) is str else False
+
+
+def _where(item: dict[str, Any]) -> tuple[str, str]:
+    return text(item.get("traceId"), 64)[0], text(item.get("spanId"), 64)[0]
 
 
 def _exceptions(span: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,7 +102,7 @@ def _log(resource: dict[str, Any], record: dict[str, Any], batch: Batch) -> None
     body = any_value(record.get("body"))
     at = seconds(record.get("timeUnixNano")) or seconds(record.get("observedTimeUnixNano"))
     # Records have no id; the same one sent again has the same nanosecond, place and words.
-    where = (whole(record.get("timeUnixNano")), record.get("traceId", ""), record.get("spanId", ""))
+    where = (whole(record.get("timeUnixNano")), *_where(record))
     id_ = stable_id(batch.product, "log", *where, body, sorted(said.items(), key=str))
     _error(batch, id_, at, resource, said, body if type(body) is str else "")
     return None

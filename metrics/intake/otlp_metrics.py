@@ -13,7 +13,8 @@ from typing import Any
 
 from .clean import build, stable_id, text
 from .clock import timestamp
-from .event import AGGREGATED, CLAMPED, Parsed
+from .decode import BATCH_EVENTS
+from .event import AGGREGATED, CLAMPED, Parsed, Refused
 from .measure import counts
 from .origin import CUSTOMER_KEYS, FEATURE_KEYS, PLAN_KEYS, first, mapping, pattern
 from .otlp import Told, attributes, seconds, whole
@@ -25,6 +26,8 @@ PROPS = 20
 POINTS, BUCKETS = 2_000, 200
 #: Most that one point may add; the column is a 32-bit integer.
 MOST = 2**31 - 1
+#: Props that are ours; attributes of these names are left out.
+RESERVED = frozenset(("counter", "timed", "bad"))
 _TO_MS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "µs": 1e-3, "ns": 1e-6, "min": 60_000.0}
 _CUMULATIVE = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
 _COUNTED = ("sum", "histogram", "exponentialHistogram")
@@ -34,36 +37,43 @@ _STATUS = ("http.response.status_code", "http.status_code")
 def metrics(told: list[Told], product: str, now: float) -> Parsed:
     """Counters and histograms as uses. Gauges and summaries count nothing: outcome filtered."""
     batch = Batch(product, now)
-    for resource, metric in told:
-        _metric(resource, metric, batch)
+    points = 0
+    for each in told:
+        points += _metric(each, batch)
+        if points > BATCH_EVENTS:
+            raise Refused(413, "too_many_events", f"More than {BATCH_EVENTS} points in one request.")
     return batch.parsed()
 
 
-def _metric(resource: dict[str, Any], metric: dict[str, Any], batch: Batch) -> None:
+def _metric(told: Told, batch: Batch) -> int:
+    """How many points it had."""
+    metric = told.item
     name, _ = text(metric.get("name"), 100)
     data = next((mapping(metric[kind]) for kind in _COUNTED if kind in metric), None)
     if not name:
-        return batch.miss("use", "invalid", "no_event_name")
+        return _skip(batch, "invalid", "no_event_name")
     if data is None or ("sum" in metric and data.get("isMonotonic") is not True):
-        return batch.miss("use", "filtered", "gauge")
+        return _skip(batch, "filtered", "gauge")
     unit = str(metric.get("unit") or "")
     if "sum" in metric and unit not in ("", "1") and unit[:1] != "{":
-        return batch.miss("use", "filtered", "not_a_count")  # bytes, seconds of a processor
-    points = data.get("dataPoints")
-    for point in points[:POINTS] if type(points) is list else []:
+        return _skip(batch, "filtered", "not_a_count")  # bytes, seconds of a processor
+    raw = data.get("dataPoints")
+    points = raw if type(raw) is list else []
+    for point in points[:POINTS]:
         if type(point) is dict:
-            _point(resource, name, metric, data, point, batch)
-    return None
+            _point(told, name, data, point, batch)
+    for _point_too_many in points[POINTS : BATCH_EVENTS + 1]:
+        batch.miss("use", "too_large", "points")
+    return len(points)
 
 
-def _point(
-    resource: dict[str, Any],
-    name: str,
-    metric: dict[str, Any],
-    data: dict[str, Any],
-    point: dict[str, Any],
-    batch: Batch,
-) -> None:
+def _skip(batch: Batch, outcome: str, reason: str) -> int:
+    batch.miss("use", outcome, reason)
+    return 1
+
+
+def _point(told: Told, name: str, data: dict[str, Any], point: dict[str, Any], batch: Batch) -> None:
+    resource, metric = told.resource, told.item
     said = attributes(point.get("attributes"))
     start, at = seconds(point.get("startTimeUnixNano")), seconds(point.get("timeUnixNano"))
     scale = _TO_MS.get(str(metric.get("unit")))
@@ -73,8 +83,10 @@ def _point(
         count, timed = whole(point.get("count")), dict(_buckets(point, scale)) if scale else {}
     if not math.isfinite(count) or count < 0:
         return batch.miss("use", "invalid", "not_a_count")
-    told = sorted((*resource.items(), *said.items()), key=str)
-    series = stable_id(batch.product, "series", name, metric.get("unit"), told)
+    if sum(timed.values()) > count:
+        timed = {}  # a histogram that contradicts itself times nothing
+    about = sorted((*resource.items(), *said.items()), key=str)
+    series = stable_id(batch.product, "series", name, metric.get("unit"), "sum" in metric, told.scope, about)
     props: dict[str, Any] = {}
     moment, late = timestamp(at, batch.now)  # a clock far ahead would silence the series for as long
     n = min(round(count), MOST)
@@ -141,7 +153,8 @@ def _add(
     n: int,
     props: dict[str, Any],
 ) -> None:
-    kept, flags = scrub({key: value for key, value in said.items() if value is not None}, PROPS)
+    own = {key: value for key, value in said.items() if key not in RESERVED and value is not None}
+    kept, flags = scrub(own, PROPS)
     route = pattern(said.get("http.route"))
     version, _ = text(resource.get("service.version"), 120)
     is_bad = _has_failed(said)

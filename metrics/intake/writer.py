@@ -115,6 +115,11 @@ class Writer:
                 link = None
                 answers = [StoreDown()] * len(taken)
                 time.sleep(0.05)  # a database that is away is not asked thousands of times a second
+            except Exception:  # this thread is the only one; whoever waits must hear something
+                log.exception("The inbox could not be written")
+                _close(link)
+                link = None
+                answers = [StoreDown()] * len(taken)
             _tell([(future, loop) for _note, future, loop in taken], answers)
         _close(link)
 

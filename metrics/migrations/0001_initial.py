@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
                 ('release_id', models.BigIntegerField()),
                 ('environment', models.TextField()),
                 ('user_hash', models.BigIntegerField()),
-                ('bad', models.IntegerField()),
+                ('bad', models.BigIntegerField()),
             ],
             options={
                 'db_table': 'metrics_user_day',

@@ -44,7 +44,7 @@ CREATE INDEX metrics_customer_day_signal ON metrics_customer_day (product_id, si
 
 CREATE TABLE metrics_user_day (
     product_id bigint NOT NULL, day date NOT NULL, signal_id bigint NOT NULL, release_id bigint NOT NULL,
-    environment text NOT NULL, user_hash bigint NOT NULL, bad integer NOT NULL,
+    environment text NOT NULL, user_hash bigint NOT NULL, bad bigint NOT NULL,
     mark bigint NOT NULL,
     PRIMARY KEY (product_id, day, signal_id, release_id, environment, user_hash)
 ) PARTITION BY RANGE (day);

@@ -100,7 +100,7 @@ class UserDay(models.Model):
     release_id = models.BigIntegerField()
     environment = models.TextField()
     user_hash = models.BigIntegerField()
-    bad = models.IntegerField()
+    bad = models.BigIntegerField()
 
     class Meta:
         managed = False

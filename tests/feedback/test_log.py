@@ -14,6 +14,7 @@ from feedback.models import Complaint, Customer
 from incidents import quicklog
 from incidents.models import Incident
 from tests import make
+from tests.pipeline.conftest import together
 
 HX = {"HTTP_HX_REQUEST": "true"}
 
@@ -221,6 +222,40 @@ def test_a_problem_is_found_by_words_that_only_it_has(tienda, bob, carol, as_) -
     assert "Several incidents" in as_(bob).post(path, {**body, "incident": "pago"}, **HX).text
     as_(bob).post(path, {**body, "incident": "A LA"}, **HX)
     assert first.reports.count() == 1
+
+
+def test_two_people_who_put_the_same_complaint_right_do_not_overwrite_each_other(tienda, bob, carol, as_) -> None:
+    incident = make.incident(tienda, by=carol)
+    complaint = quicklog.log(tienda, "It fials", bob)
+    path = f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/"
+    given = as_(bob).get(path).context["form"].initial
+    mine = {name: value for name, value in given.items() if value is not None}
+    quicklog.correct(complaint, carol, incident, is_churn_risk=True)
+    answer = as_(bob).post(path, {**mine, "text": "It fails"}, **HX)
+    assert answer.status_code == 409
+    complaint = Complaint.objects.get()
+    assert (complaint.text, complaint.is_churn_risk, complaint.report.incident) == ("It fials", True, incident)
+
+
+def test_a_title_that_begins_with_a_number_is_found(tienda, bob, carol, as_) -> None:
+    incident = make.incident(tienda, by=carol, title="500 errors at the till")
+    complaint = quicklog.log(tienda, "It fails", bob)
+    body = {"text": "It fails", "kind": "bug", "incident": "500 err"}
+    as_(bob).post(f"/w/{tienda.slug}/complaints/{complaint.pk}/edit/", body, **HX)
+    assert incident.reports.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moves_to_and_fro_do_not_lock_each_other(tienda, bob, carol) -> None:
+    one, two = make.incident(tienda, by=carol), make.incident(tienda, by=carol)
+    first, second = quicklog.log(tienda, "a", bob, join=one), quicklog.log(tienda, "b", bob, join=two)
+
+    def move(complaint, places):
+        for number in range(12):
+            quicklog.correct(complaint, bob, places[number % 2])
+
+    assert together(lambda: move(first, (two, one)), lambda: move(second, (one, two))) == [None, None]
+    assert (one.reports.get().complaint, two.reports.get().complaint) == (first, second)
 
 
 @pytest.mark.parametrize("typed", ["99", "INC-99", "zebra", "INC-", "1e3", "INC-99999999999999", "٣"])

@@ -9,9 +9,9 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from metrics.counting import drain, sketch
+from metrics.counting import counters, drain, sketch
 from metrics.intake.event import AGGREGATED
-from metrics.models import RollupMinute
+from metrics.models import Counter, RollupMinute
 from tests import make
 
 from .conftest import sums, together
@@ -83,6 +83,18 @@ def test_durations_are_taken_off_too(shop):
 def test_props_of_clients_that_look_alike_do_nothing(shop):
     make.counted(shop, [make.event(props={"counter": {"series": 1}, "timed": "x"}, value=None, n=3)])
     assert sums(RollupMinute, slice="")["n"] == 3
+
+
+def test_coarser_buckets_do_not_count_the_past_again(shop):
+    send(shop, point(1000, 10, timed={"100": 1000}), point(1001, 70, timed={"150": 1001}), point(1003, 130, timed={"150": 1003}))
+    rows = RollupMinute.objects.filter(slice="").aggregate(n=Sum("n"), timed=Sum("timed"))
+    assert rows == {"n": 1003, "timed": 1002}
+
+
+def test_series_of_a_product_are_bounded(shop, monkeypatch):
+    monkeypatch.setattr(counters, "SERIES", 3)
+    assert send(shop, *(point(5, 10 + n, series=f"{n:032x}") for n in range(1, 9))) <= 15
+    assert Counter.objects.count() <= 4
 
 
 @pytest.mark.django_db(transaction=True)

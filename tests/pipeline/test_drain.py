@@ -323,6 +323,29 @@ def test_an_event_no_column_holds_is_poison(shop, event):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_whatever_error_a_batch_raises_stays_alone(shop, monkeypatch):
+    """Also one that nobody thought of."""
+    real = drain.settle
+
+    def broken(cursor, product, events):
+        if any(event.name == "odd" for event in events):
+            raise AttributeError("odd")
+        return real(cursor, product, events)
+
+    monkeypatch.setattr(drain, "settle", broken)
+    for name in ("pay", "odd", "pay"):
+        make.batch(shop, [make.event(name)])
+    assert drain.run() == 2
+    assert Inbox.objects.get().error == "AttributeError: odd"
+
+
+def test_a_users_bad_events_beyond_32_bits(shop):
+    make.counted(shop, [make.event(user="u", n=10**6, bad=10**6) for _number in range(2_200)])
+    make.counted(shop, [make.event(user="u", bad=1)])
+    assert UserDay.objects.get().bad == 2_200 * 10**6 + 1
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("body", [b"", b"{", b'{"events": 3, "outcomes": []}', b'{"events": [[1]], "outcomes": []}', b"{}"])
 def test_a_body_that_cannot_be_read_is_poison_too(shop, body):
     make.batch(shop, [make.event()])

@@ -56,6 +56,11 @@ def test_a_rare_kind_is_noted_and_stays(shop):
     assert kinds == {"use": arrivals.KEPT, "feedback": 1}
 
 
+def test_a_large_event_is_noted_without_its_properties(shop):
+    make.counted(shop, [make.event("pay", props={"a": "x" * 100_000})])
+    assert len(lines(shop)[0].detail) < 1_000
+
+
 def test_another_product_keeps_its_own(tienda, shop):
     other = make.product(tienda, "Other")
     make.counted(other, [make.event("theirs")])

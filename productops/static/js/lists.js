@@ -68,24 +68,29 @@ document.addEventListener("incidents:decided", () => {
   );
 });
 // The open incident follows its row, unless somebody is writing or reading in it.
-function refresh(row) {
+async function refresh(row, headers) {
   const pane = document.getElementById("detail");
   const shown = pane?.querySelector("[data-version]");
   if (!row?.hasAttribute("hx-get") || !shown || shown.dataset.incident !== row.dataset.row) return;
   if (shown.dataset.version === row.dataset.version) return;
   const isWriting = [...pane.querySelectorAll("textarea")].some((field) => field.value);
   if (isWriting || pane.contains(document.activeElement) || pane.querySelector("details[open]")) return;
+  const answer = await fetch(row.getAttribute("hx-get"), { headers: { "HX-Request": "true", ...headers } }).catch(() => null);
+  const text = answer?.ok ? await answer.text() : "";
+  if (!text || pane.querySelector("[data-version]") !== shown || pane.contains(document.activeElement)) return;
   const top = pane.scrollTop;
-  htmx.ajax("GET", row.getAttribute("hx-get"), { target: pane, swap: "innerHTML" }).then(() => (pane.scrollTop = top));
+  htmx.swap(pane, text, { swapStyle: "innerHTML" });
+  pane.scrollTop = top;
 }
-document.addEventListener("incidents:changed", () => {
+document.addEventListener("incidents:changed", (event) => {
+  const headers = event.detail?.isBackground ? { "X-Background": "1" } : {};
   const list = document.querySelector("[data-list][data-url]");
   if (!list) return;
   const shown = document.querySelector("#detail [data-incident]")?.dataset.incident ?? current()?.dataset.row;
-  htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML" }).then(() => {
+  htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML", headers }).then(() => {
     const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
     row?.setAttribute("aria-current", "true");
-    refresh(row);
+    refresh(row, headers);
     document.dispatchEvent(new CustomEvent("incidents:listed"));
   });
 });

@@ -42,9 +42,13 @@ async function ask() {
   const offered = acts().map(offer);
   if (!offered.length) return;
   options.querySelector(".empty")?.remove();
-  options.querySelector("[aria-selected]")?.removeAttribute("aria-selected");
   options.prepend(...offered);
-  offered[0].setAttribute("aria-selected", "true");
+  // An act is chosen for nobody: only when its name was begun, or when there is nothing else.
+  const typed = field.value.trim().toLocaleLowerCase();
+  const begun = typed && offered.find((act) => act.textContent.toLocaleLowerCase().startsWith(typed));
+  const chosen = begun || options.querySelector("[aria-selected]") || (typed && offered[0]);
+  for (const option of options.querySelectorAll("[aria-selected]")) option.removeAttribute("aria-selected");
+  if (chosen) chosen.setAttribute("aria-selected", "true");
 }
 
 function move(by) {
@@ -64,7 +68,11 @@ document.addEventListener("keydown", (event) => {
   palette.showModal();
   ask();
 });
-field?.addEventListener("input", ask);
+field?.addEventListener("input", () => {
+  // What was chosen belongs to other words; Enter waits for the answer to these.
+  for (const option of options.querySelectorAll("[aria-selected]")) option.removeAttribute("aria-selected");
+  ask();
+});
 field?.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") move(1);
   else if (event.key === "ArrowUp") move(-1);

@@ -10,7 +10,7 @@ setInterval(async () => {
     const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Background": "1" } }).catch(() => null);
     if (!answer || answer.status !== 200) continue;
     if (part.matches("[data-list]")) {
-      document.dispatchEvent(new CustomEvent("incidents:changed"));
+      document.dispatchEvent(new CustomEvent("incidents:changed", { detail: { isBackground: true } }));
       part.dataset.stamp = answer.headers.get("X-Stamp") ?? "";
       continue;
     }

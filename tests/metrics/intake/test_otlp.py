@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import orjson
 import pytest
 from google.protobuf.json_format import Parse
@@ -192,6 +194,70 @@ def test_numbers_beyond_64_bits_stay_storable(count):
 def test_a_clock_far_ahead_does_not_silence_a_series():
     [made] = take("metrics", counter(7, temporality=2, at=str(4_000_000_000 * 10**9))).events
     assert made.props["counter"]["at"] == made.at == NOW
+
+
+@pytest.mark.parametrize("name", ["counter", "timed", "bad"])
+def test_attributes_named_like_our_own_are_left_out(name):
+    for temporality in (1, 2):
+        [made] = take("metrics", counter(7, {name: "x", "other": "y"}, temporality=temporality)).events
+        assert made.props.get(name) != "x"
+        assert made.props["other"] == "y"
+        assert made.bad == 0
+
+
+def test_a_histogram_that_contradicts_itself_times_nothing():
+    point = {"timeUnixNano": ENDED, "count": "3", "explicitBounds": [1], "bucketCounts": [str(2**63 - 1)]}
+    data = {"aggregationTemporality": 1, "dataPoints": [point]}
+    [made] = take("metrics", {"name": "x", "unit": "ms", "histogram": data}).events
+    assert made.n == 3
+    assert "timed" not in made.props
+
+
+def test_points_of_a_request_are_bounded():
+    many = {"name": "x", "sum": {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": [{"asInt": 1}] * 2_500}}
+    parsed = take("metrics", many)
+    assert len(parsed.events) == 2_000
+    assert parsed.outcomes == {("use", "too_large", "points"): 500}
+    with pytest.raises(Refused) as refused:
+        take("metrics", *[many] * 5)
+    assert refused.value.status == 413
+
+
+def test_histograms_of_many_zeros_are_no_bomb():
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    for number in range(2_000):
+        metric = metrics.add(name=f"m{number}", unit="ms")
+        metric.histogram.aggregation_temporality = 1
+        metric.histogram.data_points.add(count=18 * 60, explicit_bounds=list(range(1, 60)), bucket_counts=[18] * 60)
+    assert len(otlp.load(request.SerializeToString(), otlp.PROTOBUF, "metrics")) == 2_000
+
+
+def test_the_same_name_in_two_scopes_is_two_series():
+    told = [{"metrics": [counter(7)], "scope": {"name": name}} for name in ("a", "b")]
+    raw = orjson.dumps({"resourceMetrics": [{"scopeMetrics": told}]})
+    first, second = otlp_metrics.metrics(otlp.load(raw, "", "metrics"), "1", NOW).events
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize("raw", [b"\x0a\x00" * 1_000_000, b"\x0a\x02\x12\x00" * 600_000, b"a" * (otlp.PROTOBUF_LIMIT + 1)])
+def test_bombs_of_empty_messages(raw):
+    began = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        otlp.load(raw, otlp.PROTOBUF, "metrics")
+    assert refused.value.status == 413
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, "x", 99])
+def test_spans_with_odd_kinds_and_ids(kind):
+    nested = "x"
+    for _level in range(900):
+        nested = [nested]
+    span_ = span(kind=kind, parentSpanId="a", traceId=nested, spanId={})
+    parse = otlp_facts.spans
+    assert parse([otlp.Told({}, span_, "")], "1", NOW).outcomes == {("use", "filtered", "inner_span"): 1}
+    assert len(parse([otlp.Told({}, {**span_, "kind": 2}, "")], "1", NOW).events) == 1
 
 
 def test_gauges_count_nothing():
