@@ -46,6 +46,28 @@ class Arrived:
     is_refused: bool = False
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """What one sort of event says: the fields found in its newest one, and those that are missing."""
+
+    protocol: str
+    kind: str
+    title: str
+    at: datetime
+    said: list[str]
+    missing: list[str]
+
+
+#: What makes an event of each kind most useful: without a customer nobody is known to be hurt.
+_WANTED = {
+    "use": ("user", "customer", "release", "feature", "plan", "platform", "session", "value"),
+    "error": ("user", "customer", "release", "platform"),
+    "session": ("user", "release", "platform"),
+    "feedback": ("customer", "release", "feature"),
+    "identify": ("customer", "plan"),
+}
+
+
 def arrivals(product: Product, most: int = 3) -> list[Counted]:
     """The newest events that were counted."""
     found = Arrival.objects.filter(product_id=product.pk, outcome="accepted").order_by("-id")[:most]
@@ -63,6 +85,34 @@ def tail(product: Product, mark: str, show: str, now: datetime) -> list[Arrived]
         refused = Refusal.objects.filter(mine, at__gte=now - timedelta(days=1)).order_by("-at")[:TAIL]
         rows += [_refused(row) for row in refused]
     return sorted(rows, key=lambda row: row.at, reverse=True)[:TAIL]
+
+
+def mapped(product: Product) -> list[Mapped]:
+    """What the newest event of each protocol and kind said, and what it left out that helps. One query."""
+    newest = Arrival.objects.filter(product_id=product.pk).order_by("protocol", "kind", "-id")
+    return [_mapped(row) for row in newest.distinct("protocol", "kind")]
+
+
+def _mapped(row: Arrival) -> Mapped:
+    names = {
+        "user": _("user"),
+        "customer": _("customer"),
+        "release": _("release"),
+        "feature": _("feature"),
+        "plan": _("plan"),
+        "platform": _("platform"),
+        "session": _("session"),
+        "value": _("duration"),
+    }
+    wanted = _WANTED.get(row.kind, ())
+    return Mapped(
+        protocol=PROTOCOLS.get(row.protocol, row.protocol),
+        kind=kind_name(row.kind),
+        title=str(row.event.get("name", "")),
+        at=row.received_at,
+        said=[names[name] for name in wanted if row.event.get(name) is not None],
+        missing=[names[name] for name in wanted if row.event.get(name) is None],
+    )
 
 
 def _counted(row: Arrival) -> Counted:

@@ -74,6 +74,7 @@ def _of(request: MemberRequest, product: Product) -> dict[str, Any]:
         "quarantine": ledger.quarantined(product),
         "key": IngestKey.current(product),
         "signals": signals,
+        "mapped": tail.mapped(product),
         "signals_since": since,
         "is_empty": not (totals.received or signals or waiting or ledger.has_arrived(product)),
     }

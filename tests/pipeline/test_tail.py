@@ -111,3 +111,13 @@ def test_workers_side_by_side_do_not_wait_for_the_tail(shop):
         make.batch(shop, [make.event() for _each in range(30)])
     assert sum(together(*[drain.run] * 4)) == 1_200
     assert 0 < Arrival.objects.count() <= arrivals.KEPT + 1
+
+
+def test_what_each_client_tells_and_leaves_out(tienda, shop, carol, as_):
+    make.counted(shop, [make.event("old", customer=""), make.event("pay", user="", value=0.0, plan="Pro", feature="Checkout")])
+    make.counted(shop, [make.event("errors", kind="error", release="", customer="")])
+    error, use = tail.mapped(shop)
+    assert (use.kind, use.title) == ("use", "pay")
+    assert (use.said, use.missing) == (["customer", "release", "feature", "plan", "duration"], ["user", "platform", "session"])
+    assert error.missing == ["customer", "release", "platform"]
+    assert "What each client tells" in as_(carol).get(f"/w/{tienda.slug}/data/").text
