@@ -23,7 +23,7 @@ PINNED = {
     "feedback:matches": 6, "feedback:who": 5, "home": 2, "incidents:assign": 6, "incidents:customers": 8,
     "incidents:decline": 5, "incidents:detail": 17, "incidents:duplicate": 6, "incidents:impact": 5, "incidents:index": 16,
     "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 7, "incidents:set_severity": 5,
-    "incidents:snooze": 5, "live": 1, "metrics:data": 12, "metrics:watch": 7, "palette": 8, "ready": 4, "releases:adoption_data": 6,
+    "incidents:snooze": 5, "live": 1, "metrics:data": 13, "metrics:watch": 7, "palette": 8, "ready": 4, "releases:adoption_data": 6,
     "releases:create": 6, "releases:deploy": 5, "releases:health": 14, "releases:index": 9,
     "releases:signal": 10, "releases:signal_csv": 8, "releases:signal_data": 9, "setup:new_product": 4,
     "sentry_cli:deploys": 4, "sentry_cli:info": 2, "sentry_cli:of": 4, "sentry_cli:previous": 2,
