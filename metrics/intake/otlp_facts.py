@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from .batch import Batch
 from .clean import build, stable_id, text
 from .clock import timestamp
-from .event import CLAMPED, Event, Parsed
+from .event import CLAMPED, Parsed
 from .faults import fault
 from .origin import CUSTOMER_KEYS, FEATURE_KEYS, PLAN_KEYS, first, mapping, pattern, system_platform
 from .otlp import Told, any_value, attributes, seconds, whole
@@ -28,21 +28,6 @@ _FIELDS = frozenset((
     *ENVIRONMENT, *_USER, *CUSTOMER_KEYS, *PLAN_KEYS, *FEATURE_KEYS, "session.id", "geo.country.iso_code",
     "exception.type", "exception.message", "exception.stacktrace",
 ))  # fmt: skip
-
-
-@dataclass
-class Batch:
-    product: str
-    now: float
-    events: list[Event] = field(default_factory=list)
-    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
-
-    def miss(self, category: str, outcome: str, reason: str) -> None:
-        key = (category, outcome, reason)
-        self.outcomes[key] = self.outcomes.get(key, 0) + 1
-
-    def parsed(self) -> Parsed:
-        return Parsed(self.events, self.outcomes)
 
 
 def spans(told: list[Told], product: str, now: float) -> Parsed:

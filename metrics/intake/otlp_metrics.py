@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from .batch import Batch
 from .clean import build, stable_id, text
 from .clock import timestamp
 from .decode import BATCH_EVENTS
@@ -18,7 +19,7 @@ from .event import AGGREGATED, CLAMPED, Parsed, Refused
 from .measure import counts
 from .origin import CUSTOMER_KEYS, FEATURE_KEYS, PLAN_KEYS, first, mapping, pattern
 from .otlp import Told, attributes, seconds, whole
-from .otlp_facts import ENVIRONMENT, Batch, platform
+from .otlp_facts import ENVIRONMENT, platform
 from .scrub import scrub
 
 PROPS = 20

@@ -17,11 +17,12 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from .batch import Batch
 from .clean import event_id, json_loads
 from .clock import skew
 from .decode import BATCH_EVENTS, DECODED_LIMIT, EVENT_LIMIT, decode
 from .event import Parsed, Refused
-from .posthog_events import Batch, take
+from .posthog_events import take
 
 #: Stands in a batch for an event larger than EVENT_LIMIT, which is then counted and forgotten.
 OVERSIZED: dict[str, Any] = {"event": "$oversized"}
@@ -125,7 +126,7 @@ def to_events(payload: Any, product: str, now: float) -> Parsed:
             batch.miss("other", "too_large", "event")
         else:
             take(event, batch)
-    return Parsed(batch.events, batch.outcomes, {"status": 1})
+    return batch.parsed({"status": 1})
 
 
 def parse(body: bytes, content_type: str, query: Mapping[str, str], product: str, now: float) -> Parsed:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from .batch import Batch
 from .clean import build, event_id, text
 from .clock import instant, timestamp
-from .event import CLAMPED, PAST_LIMIT, TRUNCATED, Event
+from .event import CLAMPED, PAST_LIMIT, TRUNCATED
 from .faults import fault
 from .measure import MEASURES, counts, duration
 from .origin import CUSTOMER_KEYS, PLAN_KEYS, first, mapping, posthog_platform
@@ -52,22 +52,6 @@ _KEPT = {
     "$el_text": "element",
     "$event_type": "event_type",
 }
-
-
-@dataclass
-class Batch:
-    """What is being filled. historical: the client imports the past, which must not be counted as now."""
-
-    product: str
-    now: float
-    shift: float
-    historical: bool = False
-    events: list[Event] = field(default_factory=list)
-    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
-
-    def miss(self, category: str, outcome: str, reason: str) -> None:
-        key = (category, outcome, reason)
-        self.outcomes[key] = self.outcomes.get(key, 0) + 1
 
 
 def take(raw: Any, batch: Batch) -> None:

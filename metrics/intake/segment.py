@@ -9,15 +9,15 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from .batch import Batch
 from .clean import build, event_id, json_loads
 from .clock import skew, timestamp
 from .decode import BATCH_EVENTS, EVENT_LIMIT
-from .event import CLAMPED, TRUNCATED, Event, Parsed, Refused
+from .event import CLAMPED, TRUNCATED, Parsed, Refused
 from .measure import MEASURES, counts, duration
 from .origin import CUSTOMER_KEYS, PLAN_KEYS, first, mapping, system_platform
 from .scrub import scrub
@@ -42,19 +42,6 @@ _FIELDS = frozenset(
 )
 #: Libraries that run in a browser; every other one that names no device runs on a server.
 _BROWSERS = ("analytics.js", "@segment/analytics-next")
-
-
-@dataclass
-class _Batch:
-    product: str
-    now: float
-    shift: float
-    events: list[Event] = field(default_factory=list)
-    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
-
-    def miss(self, category: str, outcome: str, reason: str) -> None:
-        key = (category, outcome, reason)
-        self.outcomes[key] = self.outcomes.get(key, 0) + 1
 
 
 def load(body: bytes) -> dict[str, Any]:
@@ -90,17 +77,17 @@ def parse(payload: Mapping[str, Any], kind: str, size: int, product: str, now: f
         raise Refused(400, "bad_batch", '"batch" must be a list of messages.')
     if len(messages) > BATCH_EVENTS:
         raise Refused(413, "too_many_events", f"More than {BATCH_EVENTS} messages in one request.")
-    batch = _Batch(product, now, skew(payload.get("sentAt"), now))
+    batch = Batch(product, now, skew(payload.get("sentAt"), now))
     shared = mapping(payload.get("context"))
     for message in messages:
         if size > EVENT_LIMIT and _is_oversized(message):
             batch.miss("other", "too_large", "event")
         else:
             _take(message, kind, shared if rows is not None else {}, batch)
-    return Parsed(batch.events, batch.outcomes, {"success": True})
+    return batch.parsed({"success": True})
 
 
-def _take(message: Any, kind: str, shared: dict[str, Any], batch: _Batch) -> None:
+def _take(message: Any, kind: str, shared: dict[str, Any], batch: Batch) -> None:
     """One message. What the batch's context says holds unless the message's own says otherwise."""
     if type(message) is not dict:
         return batch.miss("other", "invalid", "no_object")
@@ -125,7 +112,7 @@ def _take(message: Any, kind: str, shared: dict[str, Any], batch: _Batch) -> Non
 
 
 def _use(
-    name: str, message: dict[str, Any], context: dict[str, Any], properties: dict[str, Any], batch: _Batch
+    name: str, message: dict[str, Any], context: dict[str, Any], properties: dict[str, Any], batch: Batch
 ) -> None:
     kept: dict[str, Any] = {}
     flags = 0
@@ -142,7 +129,7 @@ def _use(
     _add(batch, message, context, properties, "use", name, props, flags | more, n, bad, duration(properties))
 
 
-def _identify(message: dict[str, Any], context: dict[str, Any], batch: _Batch) -> None:
+def _identify(message: dict[str, Any], context: dict[str, Any], batch: Batch) -> None:
     """Who a person or customer is; a group is the customer."""
     told = {key: value for key, value in mapping(message.get("traits")).items() if value is not None}
     company = mapping(told.get("company"))
@@ -155,7 +142,7 @@ def _identify(message: dict[str, Any], context: dict[str, Any], batch: _Batch) -
 
 
 def _add(
-    batch: _Batch,
+    batch: Batch,
     message: dict[str, Any],
     context: dict[str, Any],
     properties: dict[str, Any],

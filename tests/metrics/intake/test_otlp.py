@@ -329,7 +329,10 @@ def test_odd_shapes_do_no_harm(signal, value):
         {names[0]: [{names[1]: [{names[2]: [value, {**item, "attributes": value}]}]}]},
         {names[0]: [{names[1]: [{names[2]: [{"name": "x", "sum": {"isMonotonic": True, "dataPoints": [value]}}]}]}]},
     ):
-        parse(otlp.load(orjson.dumps(payload), "", signal), "1", NOW)
+        parsed = parse(otlp.load(orjson.dumps(payload), "", signal), "1", NOW)
+        assert all(len(event.id) == 32 and event.at == NOW for event in parsed.events)
+        assert all(n > 0 for n in parsed.outcomes.values())
+        orjson.dumps([event[:] for event in parsed.events])
 
 
 def test_frames_of_other_languages():

@@ -1,0 +1,28 @@
+"""What one request is being turned into: events, and the outcomes of what was not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .event import Event, Parsed
+
+
+@dataclass
+class Batch:
+    """shift: seconds to add to the client's clock. historical: the client imports the past, which must not be
+    counted as now."""
+
+    product: str
+    now: float
+    shift: float = 0.0
+    historical: bool = False
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def miss(self, category: str, outcome: str, reason: str) -> None:
+        key = (category, outcome, reason)
+        self.outcomes[key] = self.outcomes.get(key, 0) + 1
+
+    def parsed(self, reply: dict[str, Any] | None = None) -> Parsed:
+        return Parsed(self.events, self.outcomes, reply or {})
