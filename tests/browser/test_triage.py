@@ -91,6 +91,33 @@ def test_the_palette_goes_anywhere(tienda, carol, browse) -> None:
     page.wait_for_url("**/triage/1/")
 
 
+def test_the_palette_does_the_pages_acts_but_chooses_none_by_itself(tienda, carol, browse) -> None:
+    (incident,) = queue(tienda, "One")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/")
+    page.keyboard.press("Control+k")
+    options = page.locator("#palette-options [role=option] .title")
+    expect(options.first).to_have_text("Accept")
+    assert {"Assign", "Severity"} <= {text.strip() for text in options.all_inner_texts()}
+    expect(page.locator("#palette-options [aria-selected=true]")).not_to_contain_text("on this page")
+    page.keyboard.type("acc")
+    expect(page.locator("#palette-options [aria-selected=true]")).to_contain_text("Accept")
+    incident.refresh_from_db()
+    assert incident.status == "new"
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail .eyebrow")).to_contain_text("Triaged")
+
+
+def test_an_open_incident_follows_what_others_do(tienda, carol, browse) -> None:
+    (incident,) = queue(tienda, "One")
+    page = browse(carol)
+    page.goto(f"/w/{tienda.slug}/triage/{incident.number}/")
+    expect(page.locator("#side-count")).to_have_text("1")
+    incident.accept(carol)
+    expect(page.locator("#detail .eyebrow")).to_contain_text("Triaged")
+    expect(page.locator("#side-count")).to_have_text("")
+
+
 def test_a_complaint_is_logged_from_anywhere_and_joins(tienda, bob, browse) -> None:
     (incident,) = queue(tienda, "Checkout payment fails")
     make.customer(tienda, "Panadería Sol", external_id="sol")
