@@ -1,11 +1,10 @@
 """Celery's way in."""
 
-from celery import shared_task
-
 from feedback import adopting
+from metrics.periodic import periodic
 
 
-@shared_task
+@periodic("adopt")
 def adopt() -> None:
     adopting.adopt_accounts()
     adopting.adopt_messages()

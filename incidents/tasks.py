@@ -1,22 +1,22 @@
 """Celery's way in: each task delegates, and is harmless when it runs twice."""
 
-from celery import shared_task
 from django.utils import timezone
 
 from incidents import attending, ledger
+from metrics.periodic import periodic
 
 
-@shared_task
+@periodic("attend")
 def attend() -> None:
     attending.open_incidents(timezone.now())
     attending.wake_snoozed(timezone.now())
 
 
-@shared_task
+@periodic("weigh")
 def weigh() -> None:
     ledger.weigh_open(timezone.now())
 
 
-@shared_task
+@periodic("verify")
 def verify() -> None:
     attending.verify_resolved(timezone.now())

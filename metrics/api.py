@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -15,12 +16,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from activity.models import record
+from metrics import ledger
 from metrics.counting import sketch
 from metrics.detection.histogram import quantile
-from metrics.models import Outcome, Regression, RollupHour, RollupMinute, Signal
+from metrics.forms import MOST
+from metrics.models import Limit, Outcome, Regression, RollupHour, RollupMinute, Signal
 from productops.lib.api import Pages
-from releases.api import product_of, workspace_of
-from releases.models import Release
+from releases.api import membership_of, product_of, workspace_of
+from releases.models import Product, Release
 
 #: Minutes can be asked for this far at once; longer ranges read hours.
 MOST_MINUTES = timedelta(days=2)
@@ -129,6 +133,45 @@ class Regressions(APIView):
         return pages.get_paginated_response(RegressionSerializer(page, many=True).data)
 
 
+class LimitSerializer(serializers.Serializer[Any]):
+    """Events a product may send; null: as many as it likes."""
+
+    product = serializers.CharField(read_only=True)
+    per_minute = serializers.IntegerField(allow_null=True, min_value=1, max_value=MOST)
+    per_month = serializers.IntegerField(allow_null=True, min_value=1, max_value=MOST)
+    used = serializers.IntegerField(read_only=True, help_text="events taken in this month (UTC)")
+    starts_again = serializers.DateField(read_only=True)
+    spike_since = serializers.DateTimeField(read_only=True, allow_null=True, help_text="single events are not kept")
+
+
+class Limits(APIView):
+    acts = {"GET": "data.view", "PUT": "product.edit"}
+
+    @extend_schema(operation_id="limits_read", parameters=_RANGE[:1], responses=LimitSerializer)
+    def get(self, request: Request) -> Response:
+        return self._told(product_of(request, request.query_params.get("product")))
+
+    @extend_schema(
+        operation_id="limits_set", parameters=_RANGE[:1], request=LimitSerializer, responses=LimitSerializer
+    )
+    def put(self, request: Request) -> Response:
+        product = product_of(request, request.query_params.get("product"))
+        given = LimitSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        with transaction.atomic():
+            Limit.put(product, values["per_minute"], values["per_month"], timezone.now())
+            record(workspace_of(request), "limit.set", product, membership_of(request).user, **values)
+        return self._told(product)
+
+    def _told(self, product: Product) -> Response:
+        found = ledger.allowance(product, timezone.now())
+        limit = found.limit
+        told = {name: getattr(limit, name) for name in ("per_minute", "per_month", "spike_since")}
+        told |= {"product": product.slug, "used": found.used, "starts_again": found.starts_again}
+        return Response(LimitSerializer(told).data)
+
+
 class Outcomes(APIView):
     acts = {"GET": "data.view"}
 
@@ -142,7 +185,8 @@ class Outcomes(APIView):
         since = since.replace(minute=0, second=0, microsecond=0)
         found = Outcome.objects.filter(product_id__in=products, hour__gte=since, hour__lt=until)
         pages: Pages = Pages()
-        rows = pages.paginate_queryset(found.order_by("-hour", "id"), request, view=self) or []
+        found = found.order_by("-hour", "product_id", "protocol", "category", "outcome", "reason")
+        rows = pages.paginate_queryset(found, request, view=self) or []
         data = [
             {
                 "hour": row.hour,

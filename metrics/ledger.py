@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Max, Q, Sum
 from django.utils.translation import gettext as _
 
-from metrics.intake.writer import hour_of
-from metrics.models import Inbox, Outcome, Quarantine, Refusal, RollupHour, Signal
+from metrics.intake.inbox import hour_of
+from metrics.models import Inbox, Limit, Outcome, Quarantine, Refusal, RollupHour, Signal
+from metrics.models.limit import next_month
 from releases.models import Product
 
 #: What the client itself dropped never reached the door; it is told apart from the sum.
 NOT_SENT = "client_discard"
 #: The order in which outcomes are told; others follow by name.
-_ORDER = ("accepted", "duplicate", "filtered", "invalid", "too_large")
+_ORDER = ("accepted", "duplicate", "filtered", "invalid", "too_large", "rate_limited", "over_quota", "shed")
 PROTOCOLS = {
     "sentry": "Sentry", "posthog": "PostHog", "flags": "PostHog flags", "segment": "Segment",
-    "otlp": "OpenTelemetry", "productops": "Productops",
+    "otlp": "OpenTelemetry", "productops": "Productops", "backfill": "Backfill",
 }  # fmt: skip
 HOUR = timedelta(hours=1)
 #: Refusals shown; they are kept for a day.
@@ -116,7 +117,7 @@ def refusals(product: Product, mark: str, since: datetime) -> list[Refused]:
     found = (
         Refusal.objects.filter(mine, at__gte=since)
         .values_list("protocol", "status", "reason", "detail")
-        .annotate(n=Count("pk"), last_at=Max("at"))
+        .annotate(n=Count("id"), last_at=Max("at"))
         .order_by("-last_at")[:_SHOWN]
     )
     return [Refused(PROTOCOLS.get(protocol, protocol), *rest) for protocol, *rest in found]
@@ -129,6 +130,32 @@ def waiting(product: Product) -> int:
 
 def quarantined(product: Product) -> list[Quarantine]:
     return list(Quarantine.objects.filter(product=product).defer("body").order_by("-at")[:50])
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a product may send and sent this month; `share` is of the month's limit, 0 to 1 and beyond."""
+
+    limit: Limit
+    used: int
+    starts_again: date
+    share: float | None
+
+    @property
+    def is_near(self) -> bool:
+        return self.share is not None and self.share >= 0.8
+
+    @property
+    def times(self) -> int:
+        """How many times the usual comes in, while it is a spike."""
+        return round(self.limit.spike_rate / max(1.0, self.limit.spike_usual))
+
+
+def allowance(product: Product, now: datetime) -> Allowance:
+    """One query."""
+    limit = Limit.of(product)
+    used = limit.used(now)
+    return Allowance(limit, used, next_month(now), used / limit.per_month if limit.per_month else None)
 
 
 def signals(product: Product, now: datetime) -> tuple[datetime, list[dict[str, Any]]]:
@@ -164,6 +191,9 @@ def outcome_name(outcome: str) -> str:
         "filtered": _("Not needed"),
         "invalid": _("Refused"),
         "too_large": _("Too large"),
+        "rate_limited": _("Too fast"),
+        "over_quota": _("Beyond the limit"),
+        "shed": _("No room"),
     }.get(outcome, outcome.replace("_", " ").capitalize())
 
 
@@ -174,6 +204,9 @@ def reason_name(reason: str) -> str:
         "": "",
         "batch": _("whole request repeated"),
         "event": _("same event repeated"),
+        "spike": _("numbers only, while there was far more than usual"),
+        "overload": _("too many at once; the client was asked to send again"),
+        "key_reused": _("key used for another body"),
         "no_key": _("no key"),
         "unknown_key": _("unknown key"),
         "bad_json": _("broken JSON"),
@@ -215,4 +248,7 @@ def advice(reason: str) -> str:
         "cut_off": _("The connection ended before the body was complete. Check proxies in between."),
         "too_slow": _("The body came too slowly. Check the connection."),
         "method": _("Use POST."),
+        "key_reused": _("An Idempotency-Key came again with another body. Use a new key for each request."),
+        "rate_limited": _("More events in one minute than the limit allows."),
+        "over_quota": _("This month's limit is used up. Raise it below, or wait for the next month."),
     }.get(reason, _("The request could not be read."))

@@ -18,6 +18,12 @@ AHEAD = 3
 _LOCK = 71_003
 
 
+def first_moment(table: str, now: datetime) -> float:
+    """Unix seconds from which the table has partitions."""
+    first = now.astimezone(UTC).date() - timedelta(days=TABLES[table][1])
+    return datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp()
+
+
 def ensure(now: datetime) -> None:
     """Makes the partitions of the days kept, and of the next days, that are still missing."""
     today = now.astimezone(UTC).date()

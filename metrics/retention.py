@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from metrics.models import Counter, JobSlot, ProcessedBatch, Refusal
+from metrics.models import Counter, ProcessedBatch, Refusal
 
 
 def sweep(now: datetime) -> None:
     ProcessedBatch.objects.filter(at__lt=now - timedelta(hours=72)).delete()
     Refusal.objects.filter(at__lt=now - timedelta(days=1)).delete()
     Counter.objects.filter(at__lt=(now - timedelta(days=7)).timestamp()).delete()
-    JobSlot.objects.filter(at__lt=now - timedelta(days=1)).delete()

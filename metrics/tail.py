@@ -129,7 +129,7 @@ def _arrived(row: Arrival) -> Arrived:
     if row.outcome == "duplicate":
         marks.append(_("sent again"))
     return Arrived(
-        key=f"e{row.pk}",
+        key=f"e{row.id}",
         at=row.received_at,
         protocol=PROTOCOLS.get(row.protocol, row.protocol),
         kind=kind_name(row.kind),
@@ -143,7 +143,7 @@ def _arrived(row: Arrival) -> Arrived:
 
 def _refused(row: Refusal) -> Arrived:
     return Arrived(
-        key=f"r{row.pk}",
+        key=f"r{row.id}",
         at=row.at,
         protocol=PROTOCOLS.get(row.protocol, row.protocol),
         kind="",

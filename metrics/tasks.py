@@ -3,28 +3,38 @@
 from celery import shared_task
 from django.utils import timezone
 
-from metrics import partitions, retention
+from metrics import guarding, partitions, retention
 from metrics.counting import drain as draining
-from metrics.models import JobSlot
+from metrics.periodic import periodic
 
 
 @shared_task
 def drain() -> None:
+    """The doorbell."""
+    draining.run()
+
+
+@periodic("sweep")
+def sweep() -> None:
+    """What no ring told of, and what failed too often."""
     draining.run()
     draining.set_aside()
 
 
-@shared_task
+@periodic("detect")
 def detect() -> None:
-    from metrics import watching
+    from metrics import watching  # brings arrays, which the web process that rings does not need
 
-    if JobSlot.take("detect", 10):
-        watching.look(timezone.now())
+    watching.look(timezone.now())
 
 
-@shared_task
+@periodic("guard")
+def guard() -> None:
+    guarding.guard(timezone.now())
+
+
+@periodic("tidy")
 def tidy() -> None:
-    if JobSlot.take("tidy", 600):
-        partitions.ensure(timezone.now())
-        partitions.drop_old(timezone.now())
-        retention.sweep(timezone.now())
+    partitions.ensure(timezone.now())
+    partitions.drop_old(timezone.now())
+    retention.sweep(timezone.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
@@ -14,15 +15,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import access
 from accounts.access import MemberRequest, allow
 from accounts.adapter import client_ip
 from activity.models import record
 from metrics import ledger, tail
+from metrics.forms import LimitForm
 from metrics.intake.door import client_mark
-from metrics.models import Inbox, IngestKey, Quarantine
+from metrics.models import IngestKey, Limit, Quarantine
 from productops.lib import pages
 from releases.models import Product
 
@@ -73,6 +75,7 @@ def _of(request: MemberRequest, product: Product) -> dict[str, Any]:
         "refusals": refusals,
         "quarantine": ledger.quarantined(product),
         "key": IngestKey.current(product),
+        "allowance": ledger.allowance(product, now),
         "signals": signals,
         "mapped": tail.mapped(product),
         "signals_since": since,
@@ -122,23 +125,42 @@ def rotate(request: MemberRequest, pk: int) -> HttpResponse:
     return _back(request, key.product)
 
 
+@require_http_methods(["GET", "POST"])
+@allow("product.edit")
+def limit(request: MemberRequest, pk: int) -> HttpResponse:
+    product = get_object_or_404(Product, pk=pk, workspace=request.workspace)
+    now, has = Limit.of(product), ("per_month", "per_minute")
+    form = LimitForm(request.POST or None, initial={name: getattr(now, name) for name in has})
+    if request.method != "POST" or not form.is_valid():
+        address = reverse("metrics:limit", args=[request.workspace.slug, pk])
+        return pages.ask(request, form, _("Limit of %(name)s") % {"name": product.name}, address)
+    given = {name: form.cleaned_data[name] for name in has}
+    with transaction.atomic():
+        Limit.put(product, **given, now=timezone.now())
+        record(request.workspace, "limit.set", product, request.membership.user, **given)
+    messages.success(request, _("Saved. It holds within seconds."))
+    return pages.go(request, f"{_address(request, product)}#limit")
+
+
 @require_POST
 @allow("product.edit")
-def replay(request: MemberRequest, pk: int) -> HttpResponse:
+def replay(request: MemberRequest, batch: UUID) -> HttpResponse:
     """Back into the inbox, to be counted again. The batch id keeps a second replay from counting twice."""
     with transaction.atomic():
         found = Quarantine.objects.select_for_update(of=("self",)).select_related("product")
-        aside = get_object_or_404(found, pk=pk, product__workspace=request.workspace)
-        fields = ("product_id", "protocol", "events", "body", "received_at")
-        Inbox.objects.get_or_create(batch_id=aside.batch_id, defaults={name: getattr(aside, name) for name in fields})
-        by = request.membership.user
-        record(request.workspace, "quarantine.replayed", aside.product, by, events=aside.events)
-        aside.delete()
-    told = ngettext("%(n)s event is counted again.", "%(n)s events are counted again.", aside.events)
-    messages.success(request, told % {"n": aside.events})
-    return _back(request, aside.product)
+        aside = get_object_or_404(found, batch_id=batch, product__workspace=request.workspace)
+        product, events = aside.product, aside.events
+        aside.put_back()
+        record(request.workspace, "quarantine.replayed", product, request.membership.user, events=events)
+    told = ngettext("%(n)s event is counted again.", "%(n)s events are counted again.", events)
+    messages.success(request, told % {"n": events})
+    return _back(request, product)
 
 
 def _back(request: MemberRequest, product: Product) -> HttpResponse:
+    return redirect(_address(request, product))
+
+
+def _address(request: MemberRequest, product: Product) -> str:
     page = reverse("metrics:data", args=[request.workspace.slug])
-    return redirect(f"{page}?{urlencode({'product': product.slug})}")
+    return f"{page}?{urlencode({'product': product.slug})}"

@@ -8,9 +8,11 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "productops.settings")
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from productops.lib import charset
+from productops.lib import charset, patience
+from productops.lib.headers import headers as security_headers
 
 _django = get_wsgi_application()
 _django.request_class = charset.Request
@@ -23,6 +25,15 @@ from metrics.intake.door import Door, Receive, Scope, Send  # noqa: E402
 #: Threads that serve pages; each keeps one database connection.
 PAGE_THREADS = int(os.environ.get("PAGE_THREADS", "8"))
 
+_HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in {
+        **security_headers(False, settings.IS_HTTPS),
+        "Content-Type": "text/plain",
+        "Connection": "close",
+        "Cache-Control": "no-store",
+    }.items()
+]
 _pages = WSGIMiddleware(_django, workers=PAGE_THREADS)  # type: ignore[arg-type]
 _door: Door | None = None
 
@@ -36,6 +47,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return
     protocol = routes.match(scope["path"])
     if protocol is None:
+        try:
+            receive = await patience.received(receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        except patience.TooSlow:
+            await send({"type": "http.response.start", "status": 408, "headers": _HEADERS})
+            await send({"type": "http.response.body", "body": b"The body came too slowly.\n"})
+            return
         await _pages(scope, receive, send)  # type: ignore[arg-type]
         return
     _door = _door or Door()

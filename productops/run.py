@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from productops import serving
 from productops.lib import embedded, supervisor
 from productops.lib.supervisor import Child, GaveUp, Program, Stopped, Supervisor, pause
 from productops.run_options import (
@@ -107,13 +108,10 @@ class Run:
 
     def _start_programs(self) -> None:
         options = self.options
-        serve = f"-m uvicorn productops.asgi:application --host {options.host} --port {self.port}"
-        serve += (
-            f" --workers {options.workers} --no-access-log --no-server-header --timeout-graceful-shutdown 10"
-        )
+        serve = serving.words(self.port, options.host, options.workers)
         work = "-m celery -A productops worker -Q ingest,default -c 2 --without-gossip --without-mingle"
         beat = ["-m", "celery", "-A", "productops", "beat", "-s", str(self.data / "celerybeat-schedule")]
-        web = self.supervisor.start(self._program("web", serve.split(), is_vital=True))
+        web = self.supervisor.start(self._program("web", serve, is_vital=True))
         self.supervisor.start(self._program("worker", [*work.split(), "-l", "warning"]))
         self.supervisor.start(self._program("beat", [*beat, "-l", "warning", "--pidfile="]))
         deadline = time.monotonic() + READY_LIMIT

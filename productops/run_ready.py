@@ -12,13 +12,13 @@ import sys
 from urllib.parse import urlsplit
 
 
-def obstacle(address: str, base_url: str, seconds: float = 5.0) -> str:
-    """What `/ready` at `address` (host:port) says to a request for `base_url`; empty when it says 200."""
+def obstacle(address: str, base_url: str, path: str = "/ready", seconds: float = 5.0) -> str:
+    """What `path` at `address` (host:port) says to a request for `base_url`; empty when it says 200."""
     base = urlsplit(base_url)
     connection = http.client.HTTPConnection(address, timeout=seconds)
     headers = {"Host": base.netloc, "X-Forwarded-Proto": base.scheme, "User-Agent": "productops-ready"}
     try:
-        connection.request("GET", "/ready", headers=headers)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         said = answer.read(200).decode(errors="replace").splitlines()
         return "" if answer.status == 200 else " ".join([str(answer.status), *said[:1]])

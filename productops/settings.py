@@ -4,6 +4,7 @@ import os
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -100,6 +101,9 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# What the door may keep on this machine's disk, in DATA_DIR/spool, while PostgreSQL is away.
+SPOOL_BYTES = env.number("SPOOL_MB", 512) * 1_048_576
+
 # Redis holds doorbells, counters and cache only: losing all of it loses nothing.
 REDIS_URL = env.text("REDIS_URL", "")
 if REDIS_URL:
@@ -151,12 +155,13 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"metrics.tasks.drain": {"queue": "ingest"}}
+CELERY_TASK_ROUTES = {f"metrics.tasks.{name}": {"queue": "ingest"} for name in ("drain", "sweep")}
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Messages expire before the next ones pile up behind a worker that was away.
-CELERY_BEAT_SCHEDULE = {
-    "drain": {"task": "metrics.tasks.drain", "schedule": 5.0, "options": {"expires": 5}},
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep": {"task": "metrics.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "guard": {"task": "metrics.tasks.guard", "schedule": 15.0, "options": {"expires": 15}},
     "detect": {"task": "metrics.tasks.detect", "schedule": 10.0, "options": {"expires": 10}},
     "attend": {"task": "incidents.tasks.attend", "schedule": 10.0, "options": {"expires": 10}},
     "adopt": {"task": "feedback.tasks.adopt", "schedule": 15.0, "options": {"expires": 15}},

@@ -11,7 +11,7 @@ from feedback.urls import urlpatterns as feedback_patterns
 from incidents import quicklog_views
 from incidents.api import Incidents, OneIncident
 from incidents.quicklog_api import Complaints, OneComplaint
-from metrics.api import Outcomes, Regressions, Rollups
+from metrics.api import Limits, Outcomes, Regressions, Rollups
 from productops import views
 from productops.health.api import Health
 from releases import sentry_cli as cli
@@ -42,6 +42,7 @@ api = [
     path("complaints", Complaints.as_view(), name="complaints"),
     path("complaints/<int:pk>", OneComplaint.as_view(), name="complaint"),
     path("customers", Customers.as_view(), name="customers"),
+    path("limits", Limits.as_view(), name="limits"),
     path("outcomes", Outcomes.as_view(), name="outcomes"),
     path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),
 ]

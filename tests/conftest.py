@@ -17,6 +17,12 @@ from tests import make
 
 #: Tables made in SQL: Django's flush between transactional tests does not know them.
 BEYOND_DJANGO = (
+    "metrics_inbox",
+    "metrics_processed_batch",
+    "metrics_quarantine",
+    "metrics_outcome",
+    "metrics_arrival",
+    "metrics_refusal",
     "metrics_event",
     "metrics_event_seen",
     "metrics_rollup_minute",

@@ -105,15 +105,15 @@ def _bins(timed: str) -> dict[str, int]:
 
 def _save(cursor: CursorWrapper, product: int, known: dict[str, Last]) -> None:
     rows: list[tuple[Any, ...]] = [
-        (product, name, last.start, last.at, last.count, orjson.dumps(last.timed).decode())
+        (name, last.start, last.at, last.count, orjson.dumps(last.timed).decode())
         for name, last in sorted(known.items())
     ]
     execute_values(
         cursor.cursor,
         "UPDATE metrics_counter c SET start = v.start, at = v.at, count = v.count, timed = v.timed::jsonb"
-        " FROM (VALUES %s) AS v (product_id, series, start, at, count, timed)"
-        " WHERE c.product_id = v.product_id AND c.series = v.series::uuid",
+        " FROM (VALUES %s) AS v (series, start, at, count, timed)"
+        f" WHERE c.product_id = {product:d} AND c.series = v.series::uuid",  # one node, when distributed
         rows,
-        template="(%s, %s, %s::float8, %s::float8, %s::float8, %s)",
+        template="(%s, %s::float8, %s::float8, %s::float8, %s)",
         page_size=1000,
     )

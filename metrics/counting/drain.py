@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,10 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -27,7 +30,7 @@ from metrics.counting import arrivals, names, store
 from metrics.counting.counters import settle
 from metrics.counting.grouping import Known, by_hour, group
 from metrics.intake.event import Event
-from metrics.intake.writer import OutcomeKey, hour_of, write_outcomes
+from metrics.intake.inbox import OutcomeKey, hour_of, write_outcomes
 from metrics.models import Inbox, Message, Quarantine
 from releases.models import Product
 
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 4
 LEASE = timedelta(seconds=100)
+#: Seconds after which another product is looked after.
+TURN = 2.0
 #: Events counted in one transaction: the more, the less the rows that all of them share cost each.
 EVENTS = 50_000
 #: Requests claimed at once: few at first, then as many as hold about EVENTS.
@@ -48,6 +53,7 @@ class Batch:
     protocol: str
     received_at: datetime
     raw: bytes
+    digest: bytes  # when the client chose the id
 
     @cached_property
     def body(self) -> dict[str, Any]:
@@ -60,18 +66,55 @@ class Batch:
 
 
 def run(seconds: float = 20.0) -> int:
-    """Counts what is in the inbox until it is empty or the time is over; how many events were counted."""
-    until, counted, size = time.monotonic() + seconds, 0, FEWEST
-    while time.monotonic() < until:
-        lease = uuid4()
-        rows = _claim(lease, size)
-        if not rows:
-            break
-        size = max(1, min(MOST, EVENTS * len(rows) // max(1, sum(row[4] for row in rows))))
-        with _no_collector():
-            for part in _parts(rows):
-                counted += _count_or_split(lease, part)
+    """Counts what is in the inbox until it is empty or the time is over; how many events were counted.
+
+    The products take turns, so that one that floods the hub delays the others by a turn at most.
+    """
+    until, counted = time.monotonic() + seconds, 0
+    while time.monotonic() < until and (products := waiting_products()):
+        random.shuffle(products)  # workers begin with different ones
+        for product in products:
+            if time.monotonic() >= until:
+                break
+            counted += _take_turn(product, min(until, time.monotonic() + TURN))
     return counted
+
+
+def drain_product(product: int) -> int:
+    """Counts for one turn what waits of one product; the number of events that were new."""
+    return _take_turn(product, time.monotonic() + TURN)
+
+
+def waiting_products() -> list[int]:
+    """Products with requests that nobody holds; looked up by the thousand requests, of which many may be of one."""
+    found: list[int] = []
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                "SELECT DISTINCT product_id FROM (SELECT product_id FROM metrics_inbox WHERE product_id > %s"
+                "  AND attempts < %s AND (lease_until IS NULL OR lease_until < now()) ORDER BY product_id LIMIT 1000)"
+                " AS next ORDER BY product_id",
+                [found[-1] if found else -1, TRIES],
+            )
+            rows = cursor.fetchall()
+            if not rows:
+                return found
+            found += [row[0] for row in rows]
+
+
+def _take_turn(product: int, until: float) -> int:
+    counted, size = 0, FEWEST
+    while True:
+        lease = uuid4()
+        rows = _claim(product, lease, size)
+        if not rows:
+            return counted
+        size = max(1, min(MOST, EVENTS * len(rows) // max(1, sum(row[3] for row in rows))))
+        with _no_collector():
+            for part in _parts(product, rows):
+                counted += _count_or_split(lease, part)
+        if time.monotonic() >= until:
+            return counted
 
 
 @contextmanager
@@ -86,36 +129,38 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _claim(lease: UUID, size: int = FEWEST) -> list[tuple[Any, ...]]:
+def _claim(product: int, lease: UUID, size: int = FEWEST) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE metrics_inbox SET attempts = attempts + 1, lease = %s, lease_until = now() + %s::interval"
-            " WHERE seq IN (SELECT seq FROM metrics_inbox WHERE attempts < %s"
-            "  AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED)"
-            " RETURNING seq, batch_id, product_id, protocol, events, received_at, body",
-            [str(lease), f"{LEASE.total_seconds()} s", TRIES, size],
+            " WHERE product_id = %s AND batch_id IN (SELECT batch_id FROM metrics_inbox WHERE product_id = %s"
+            "  AND attempts < %s AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s"
+            "  FOR UPDATE SKIP LOCKED)"
+            " RETURNING seq, batch_id, protocol, events, received_at, body, digest",
+            [str(lease), f"{LEASE.total_seconds()} s", product, product, TRIES, size],
         )
-        return sorted(cursor.fetchall())
+        return sorted(cursor.fetchall(), key=itemgetter(0))
 
 
-def _parts(rows: list[tuple[Any, ...]]) -> list[list[Batch]]:
-    """The batches in parts of about EVENTS, each part of one product (one node, when distributed)."""
-    parts: dict[int, list[list[Batch]]] = {}
-    sizes: Counter[int] = Counter()
-    for _seq, id_, product, protocol, events, received_at, body in rows:
-        batch = Batch(id_, product, protocol, received_at, bytes(body))
-        if product not in parts or sizes[product] + events > EVENTS:
-            parts.setdefault(product, []).append([])
-            sizes[product] = 0
-        parts[product][-1].append(batch)
-        sizes[product] += events
-    return [part for of_product in parts.values() for part in of_product]
+def _parts(product: int, rows: list[tuple[Any, ...]]) -> list[list[Batch]]:
+    """The batches in parts of about EVENTS."""
+    parts: list[list[Batch]] = [[]]
+    size = 0
+    for _seq, id_, protocol, events, received_at, body, digest in rows:
+        if size and size + events > EVENTS:
+            parts.append([])
+            size = 0
+        parts[-1].append(Batch(id_, product, protocol, received_at, bytes(body), bytes(digest or b"")))
+        size += events
+    return parts
 
 
 def _count_or_split(lease: UUID, part: list[Batch]) -> int:
     """One transaction for all; when that fails, one for each, so that poison stays alone."""
     try:
         return count(lease, part)
+    except SoftTimeLimitExceeded:  # Celery ends this task: no body is to blame
+        raise
     except Exception as error:  # whatever a body does to us, it may not do it to the bodies beside it
         connection.close_if_unusable_or_obsolete()
         if len(part) == 1:
@@ -127,10 +172,12 @@ def _count_or_split(lease: UUID, part: list[Batch]) -> int:
 def count(lease: UUID, batches: list[Batch]) -> int:
     """Counts batches of one product; the number of events that were new."""
     now = timezone.now()
-    product = Product.objects.select_related("workspace").filter(pk=batches[0].product).first()
+    product = Product.objects.select_related("workspace", "limit").filter(pk=batches[0].product).first()
     events = {batch.id: batch.events for batch in batches}
-    known = None
+    known, is_spike = None, False
     if product:
+        limit = getattr(product, "limit", None)
+        is_spike = limit is not None and limit.spike_since is not None
         known, renamed = names.resolve(product, [e for batch in batches for e in events[batch.id]])
         position = 0
         for batch in batches:
@@ -138,8 +185,9 @@ def count(lease: UUID, batches: list[Batch]) -> int:
             events[batch.id], position = renamed[position : position + size], position + size
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT batch_id FROM metrics_inbox WHERE lease = %s AND batch_id = ANY(%s::uuid[]) FOR UPDATE",
-            [lease, [str(batch.id) for batch in batches]],
+            "SELECT batch_id FROM metrics_inbox WHERE product_id = %s AND batch_id = ANY(%s::uuid[]) AND lease = %s"
+            " ORDER BY batch_id FOR UPDATE",
+            [batches[0].product, [str(batch.id) for batch in batches], lease],
         )
         held = {row[0] for row in cursor.fetchall()}
         batches = [batch for batch in batches if batch.id in held]
@@ -147,22 +195,42 @@ def count(lease: UUID, batches: list[Batch]) -> int:
         outcomes: Counter[OutcomeKey] = Counter()
         new: list[Event] = []
         if product and known:
-            new = _dedupe(cursor, product, [b for b in batches if b.id in fresh], events, now, outcomes)
+            reason = "spike" if is_spike else ""
+            new = _dedupe(cursor, product, [b for b in batches if b.id in fresh], events, now, outcomes, reason)
             _note(cursor, product, batches, events, new)
-            _add(cursor, product, settle(cursor, product.pk, new), known, now)
+            settled = settle(cursor, product.pk, new)
+            if not is_spike:
+                _keep(cursor, product, settled, known, now)
+            _add(cursor, product, settled, known, now)
         _tell_rest(batches, fresh, events, outcomes)
         write_outcomes(cursor.cursor, outcomes)
-        cursor.execute("DELETE FROM metrics_inbox WHERE batch_id = ANY(%s::uuid[])", [[str(b.id) for b in batches]])
+        _forget(cursor, batches)
     return len(new)
 
 
+def _forget(cursor: Any, batches: list[Batch]) -> None:
+    if batches:
+        ids = [str(batch.id) for batch in batches]
+        cursor.execute(
+            "DELETE FROM metrics_inbox WHERE product_id = %s AND batch_id = ANY(%s::uuid[])", [batches[0].product, ids]
+        )
+
+
 def _first_time(cursor: Any, batches: list[Batch], now: datetime) -> set[UUID]:
-    cursor.execute(
-        "INSERT INTO metrics_processedbatch (batch_id, at) SELECT id, %s FROM unnest(%s::uuid[]) AS id"
-        " ORDER BY id ON CONFLICT DO NOTHING RETURNING batch_id",
-        [now, sorted(str(batch.id) for batch in batches)],
-    )
-    return {row[0] for row in cursor.fetchall()}
+    """Those not counted before. An id of our own stands in the inbox once and never again, so only the ids that
+    clients chose need a ledger."""
+    chosen = sorted((str(batch.id), batch.digest.hex()) for batch in batches if batch.digest)
+    fresh = {batch.id for batch in batches if not batch.digest}
+    if chosen:
+        ids, digests = zip(*chosen, strict=True)
+        cursor.execute(
+            "INSERT INTO metrics_processed_batch (product_id, batch_id, digest, at)"
+            " SELECT %s, id, decode(digest, 'hex'), %s FROM unnest(%s::uuid[], %s::text[]) AS v (id, digest)"
+            " ORDER BY id ON CONFLICT DO NOTHING RETURNING batch_id",
+            [batches[0].product, now, list(ids), list(digests)],
+        )
+        fresh |= {row[0] for row in cursor.fetchall()}
+    return fresh
 
 
 def _dedupe(
@@ -172,8 +240,9 @@ def _dedupe(
     events: dict[UUID, list[Event]],
     now: datetime,
     outcomes: Counter[OutcomeKey],
+    reason: str,
 ) -> list[Event]:
-    """The events not counted before; both sorts are written to the ledger."""
+    """The events not counted before; both sorts are written to the ledger, the new ones with `reason`."""
     unseen = store.unseen(cursor, product.pk, [e.id for b in batches for e in events[b.id]], now.date())
     new = []
     for batch in batches:
@@ -182,7 +251,7 @@ def _dedupe(
             if event.id in unseen:
                 unseen.discard(event.id)  # a second one with this id in the same drain is a duplicate too
                 new.append(event)
-                told[event.kind, "accepted", ""] += 1
+                told[event.kind, "accepted", reason] += 1
             else:
                 told[event.kind, "duplicate", "event"] += 1
         hour = hour_of(batch.received_at)
@@ -203,10 +272,12 @@ def _note(
 
 
 def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
+    """After `_keep`: first what no other drain waits for; from the people on, rows are locked until the commit."""
+    recent = partitions.first_moment("metrics_rollup_minute", now)
+    _add_history(cursor, product, [event for event in new if event.at < recent], known)
+    new = [event for event in new if event.at >= recent]
     if not new:
         return
-    # First what no other drain waits for; from the people on, rows are locked until the commit.
-    _keep(cursor, product, new, known, now)
     grouped = group(new, known)
     store.add_usage(cursor, product.pk, grouped.usage())
     people = {cohort: crowd.bad_by_user() for cohort, crowd in grouped.crowds.items() if crowd.firsts}
@@ -218,6 +289,17 @@ def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: dat
     store.add_rollups(cursor, "metrics_rollup_hour", product.pk, by_hour(minutes))
     store.add_accounts(cursor, product.workspace_id, _accounts(new))
     _add_messages(product, new)
+
+
+def _add_history(cursor: Any, product: Product, old: list[Event], known: Known) -> None:
+    """What lies before the minutes that are kept: hours and customers' days. Its users are not known one by one any
+    more, so they are not counted."""
+    if old:
+        grouped = group(old, known)
+        store.add_usage(cursor, product.pk, grouped.usage())
+        store.add_rollups(cursor, "metrics_rollup_hour", product.pk, by_hour(grouped.minutes()))
+        store.add_accounts(cursor, product.workspace_id, _accounts(old))
+        _add_messages(product, old)
 
 
 def _keep(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
@@ -279,7 +361,7 @@ def _note_failure(batch: Batch, error: Exception) -> None:
     log.warning("A batch could not be counted: %s", type(error).__name__, exc_info=error)
     if "no partition" in str(error):
         partitions.ensure(timezone.now())
-    Inbox.objects.filter(batch_id=batch.id).update(
+    Inbox.objects.filter(product_id=batch.product, batch_id=batch.id).update(
         error=f"{type(error).__name__}: {error}"[:2000], lease_until=timezone.now() + timedelta(seconds=2)
     )
 
@@ -288,21 +370,16 @@ def set_aside() -> int:
     """Moves batches that failed TRIES times to quarantine; how many."""
     moved = 0
     stuck = Inbox.objects.filter(attempts__gte=TRIES, lease_until__lt=timezone.now()).order_by("seq")[:100]
-    for row in stuck:
+    for product, batch in list(stuck.values_list("product_id", "batch_id")):
         with transaction.atomic():
-            if not Inbox.objects.select_for_update(skip_locked=True).filter(pk=row.pk, attempts__gte=TRIES).exists():
+            found = Inbox.objects.filter(product_id=product, batch_id=batch, attempts__gte=TRIES)
+            row = found.select_for_update(skip_locked=True).first()
+            if row is None:
                 continue
-            Quarantine.objects.get_or_create(
-                batch_id=row.batch_id,
-                defaults={
-                    "product_id": row.product_id,
-                    "protocol": row.protocol,
-                    "events": row.events,
-                    "body": row.body,
-                    "received_at": row.received_at,
-                    "error": row.error or "The worker died while counting it.",
-                },
-            )
-            row.delete()
+            copied = ("protocol", "events", "body", "digest", "received_at")
+            given: dict[str, Any] = {name: getattr(row, name) for name in copied}
+            given["error"] = row.error or "The worker died while counting it."
+            Quarantine.objects.get_or_create(product_id=product, batch_id=batch, defaults=given)
+            found.delete()
             moved += 1
     return moved

@@ -21,6 +21,7 @@ _FAR = float("inf")
 def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
     """Ids for all names, and the events with names beyond the bounds renamed to OTHER."""
     # Thousands of events hold few different names.
+    events = _bounded_environments(product, events)
     looks = {(e.kind, e.name, e.feature, e.release, e.plan, e.platform) for e in events}
     wanted = {(kind, name): feature for kind, name, feature, *_rest in sorted(looks) if kind in MEASURED}
     signals, events = _signals(product, wanted, events)
@@ -35,6 +36,13 @@ def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
         ),
         events,
     )
+
+
+def _bounded_environments(product: Product, events: list[Event]) -> list[Event]:
+    known = _slice_values(product, "environment", {e.environment for e in events})
+    if all(e.environment in known for e in events):
+        return events
+    return [e if e.environment in known else e._replace(environment=OTHER) for e in events]
 
 
 def _signals(

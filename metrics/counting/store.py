@@ -26,7 +26,10 @@ _ADD_UP = """ON CONFLICT (product_id, signal_id, environment, release_id, slice,
  n = r.n + excluded.n, bad = r.bad + excluded.bad, bad_sq = r.bad_sq + excluded.bad_sq,
  users = r.users + excluded.users, bad_users = r.bad_users + excluded.bad_users,
  timed = r.timed + excluded.timed, total = r.total + excluded.total, hist = coalesce(r.hist, excluded.hist)"""
-_STANDING = "signal_id, environment, release_id, slice, extract(epoch FROM bucket)::bigint, r.timed, r.hist"
+# In UTC, because what the nodes of a cluster return may not depend on a setting.
+_STANDING = (
+    "signal_id, environment, release_id, slice, extract(epoch FROM bucket AT TIME ZONE 'UTC')::bigint, r.timed, r.hist"
+)
 #: Rollup rows of one drain from which COPY is worth its temporary table.
 MANY = 1_000
 
@@ -108,13 +111,13 @@ def add_rollups(cursor: CursorWrapper, table: str, product: int, sums: dict[Key,
         # Durations beyond ours mean that a histogram was there before, which the insert left as it was.
         if sums[key].bins and timed > sums[key].timed:
             at = datetime.fromtimestamp(key.bucket, UTC)
-            merged.append((product, *key[:4], at, _with(hist, sums[key].bins)))
+            merged.append((*key[:4], at, _with(hist, sums[key].bins)))
     if merged:
         execute_values(
             cursor.cursor,
             f"UPDATE {table} r SET hist = v.hist FROM (VALUES %s)"
-            " AS v (product_id, signal_id, environment, release_id, slice, bucket, hist)"
-            " WHERE r.product_id = v.product_id AND r.signal_id = v.signal_id AND r.environment = v.environment"
+            " AS v (signal_id, environment, release_id, slice, bucket, hist)"
+            f" WHERE r.product_id = {product:d} AND r.signal_id = v.signal_id AND r.environment = v.environment"
             " AND r.release_id = v.release_id AND r.slice = v.slice AND r.bucket = v.bucket",
             merged,
             page_size=1000,

@@ -19,6 +19,8 @@ class Batch:
     historical: bool = False
     events: list[Event] = field(default_factory=list)
     outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    page: tuple[dict[str, Any], dict[str, Any], int] | None = None  # segment.py's last page, and what was kept of it
+    process: tuple[dict[str, Any], str] | None = None  # otlp_metrics.py's last resource, and its hash
 
     def miss(self, category: str, outcome: str, reason: str) -> None:
         key = (category, outcome, reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from hashlib import blake2b
 from os import urandom
@@ -19,6 +18,10 @@ __all__ = ["build", "event_id", "json_loads", "number", "text", "timestamp"]
 ENVIRONMENT = "production"
 #: JSON values in one body; empty arrays cost 28 times their own size in memory.
 VALUES_LIMIT = 1_000_000
+#: Largest number that is taken: thirty years in milliseconds.
+LARGEST = 1e12
+#: Bytes of a body in which half characters are still mended.
+MENDED = 2**20
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(
@@ -60,16 +63,17 @@ def text(value: Any, limit: int) -> tuple[str, bool]:
 
 
 def number(value: Any) -> float | None:
-    """A finite number >= 0, or None."""
+    """A number from 0 to LARGEST, or None: sums of what is larger would not be finite for long."""
     if type(value) is float or type(value) is int:
-        return float(value) if 0 <= value < math.inf else None
+        return float(value) if 0 <= value <= LARGEST else None
     return None
 
 
 def json_loads(body: bytes) -> Any:
     """The value of a UTF-8 JSON body, with or without a byte order mark.
 
-    Lone surrogates, which `JSON.stringify` sends for text cut in the middle of an emoji, become U+FFFD.
+    Lone surrogates, which `JSON.stringify` sends for text cut in the middle of an emoji, become U+FFFD; in bodies
+    above MENDED bytes they are broken JSON, because finding them costs too much.
     Raises Refused 400 `bad_json` with line, column and byte position; 413 `too_large` above VALUES_LIMIT.
     """
     if body[:3] == b"\xef\xbb\xbf":
@@ -79,7 +83,7 @@ def json_loads(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if "surrogate" not in error.msg or b"\\u" not in body:
+        if "surrogate" not in error.msg or b"\\u" not in body or len(body) > MENDED:
             raise _bad_json(body, error) from None
     body = _ESCAPE.sub(_mend, body)
     try:

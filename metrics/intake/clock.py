@@ -49,10 +49,10 @@ def _from_text(value: str) -> float | None:
         return None
 
 
-def timestamp(value: Any, now: float, shift: float = 0.0) -> tuple[float, bool]:
+def timestamp(value: Any, now: float, shift: float = 0.0, past: float = PAST_LIMIT) -> tuple[float, bool]:
     """(unix seconds to store, whether that differs from what the client said).
 
-    Nothing said means the time of arrival, which is no correction. Nonsense, more than PAST_LIMIT ago or
+    Nothing said means the time of arrival, which is no correction. Nonsense, more than `past` seconds ago or
     more than FUTURE_LIMIT ahead becomes the arrival and counts as one. `shift` comes from `skew`.
     """
     if value is None or value == "":
@@ -61,7 +61,7 @@ def timestamp(value: Any, now: float, shift: float = 0.0) -> tuple[float, bool]:
     if at is None:
         return now, True
     at += shift
-    if not now - PAST_LIMIT <= at <= now + FUTURE_LIMIT:
+    if not now - past <= at <= now + FUTURE_LIMIT:
         return now, True
     return at, shift != 0.0
 

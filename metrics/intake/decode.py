@@ -116,7 +116,7 @@ def _gzip(source: Iterable[bytes]) -> Iterator[bytes]:
 def _deflate(source: Iterable[bytes]) -> Iterator[bytes]:
     """Deflate with or without the zlib wrapper; both are sent under this name (RFC 9110, section 8.4.1.2)."""
     decoder = None
-    for piece in source:
+    for piece in filter(None, source):
         if decoder is None:
             wrapped = piece[0] & 0x0F == 8 and int.from_bytes(piece[:2], "big") % 31 == 0
             decoder = zlib.decompressobj(15 if wrapped else -15)

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import random
+import sys
 import time
 import uuid
 from collections import Counter
@@ -23,12 +24,14 @@ import orjson
 from django.conf import settings
 from django.db import DatabaseError
 
+from metrics.intake.allowance import Limited
 from metrics.intake.bell import Bell
 from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
 from metrics.intake.event import Parsed, Refused
-from metrics.intake.keys import Keys, Owner
-from metrics.intake.routes import Answer, Call, Protocol
-from metrics.intake.writer import Note, OutcomeKey, StoreDown, Writer, hour_of
+from metrics.intake.inbox import InboxRow, Note, hour_of
+from metrics.intake.keys import BELIEVED, Keys, Owner
+from metrics.intake.routes import Answer, Call, Protocol, key_of_headers
+from metrics.intake.writer import StoreDown, Writer
 from productops.lib.headers import headers as security_headers
 
 log = logging.getLogger(__name__)
@@ -44,8 +47,13 @@ _random = random.Random()
 PATIENCE = 15.0
 #: Bodies above this many bytes are parsed on a thread, so that small requests do not wait behind them.
 LARGE = 256 * 1024
+#: The same for bodies that hold something compressed.
+PACKED = 4 * 1024
 #: Bodies that inflate to more than this do so on a thread.
 SMALL = 1024 * 1024
+#: Seconds after which a thread with a large body lets the others run. With Python's own 5 ms every small request
+#: waits so long at each of its many turns that it takes seconds.
+SWITCH = 0.001
 #: Of each kind of refusal, one a second is kept in full; all are counted.
 _REFUSAL_EVERY = 1.0
 
@@ -68,11 +76,15 @@ class Door:
     """One per web process; started and stopped with it."""
 
     def __init__(self) -> None:
-        self.keys, self.writer, self.bell = Keys(), Writer(), Bell()
+        self.keys, self.bell = Keys(), Bell()
+        self.writer = Writer(on_return=self.bell.ring)
         # Requests leave no cycles behind, so the collector need not look at every few hundred objects.
+        sys.setswitchinterval(SWITCH)
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         self._told: dict[tuple[int, str], float] = {}
+        self._large = asyncio.Semaphore(2)  # large bodies that are worked on at once, each on a thread
+        self._limited: dict[int, Limited] = {}  # the last refusal of each product that sends too much
         self._headers = {
             name.lower(): value
             for name, value in security_headers(False, settings.IS_HTTPS, cross_origin=True).items()
@@ -82,14 +94,17 @@ class Door:
         self.writer.close()
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, protocol: Protocol) -> None:
-        call = _call(scope)
+        try:
+            call = _call(scope)
+        except ValueError:
+            await self._send(send, protocol.refuse(Refused(400, "bad_query", "The address has too many parameters.")))
+            return
         try:
             answer = await self._take(call, receive, protocol)
         except Refused as refused:
             answer = await self._refuse(call, protocol, refused)
         except (StoreDown, DatabaseError):
-            answer = protocol.refuse(Refused(503, "store_down", "The hub cannot store this now. Send it again."))
-            answer.headers["Retry-After"] = "2"
+            answer = _refusal(protocol, Refused(503, "store_down", "The hub cannot store this now. Send it again.", 2))
         except Exception:
             log.exception("The door failed at %s", call.path)
             answer = protocol.refuse(Refused(500, "internal", "The hub failed. Nothing was stored."))
@@ -101,12 +116,26 @@ class Door:
         if call.method not in protocol.methods:
             raise Refused(405, "method", f"Use {' or '.join(sorted(protocol.methods, reverse=True))}.")
         call.body = await self._read(call, receive)
-        key, parse = protocol.open(call)
-        owner = await self._owner(call, protocol, key)
+        if is_large := _is_large(call):
+            async with self._large:
+                call.key, parse = await asyncio.to_thread(protocol.open, call)
+        else:
+            call.key, parse = protocol.open(call)
+        owner = await self._owner(call, protocol, call.key)
         product = str(owner.product_id)
-        parsed = await asyncio.to_thread(parse, product) if len(call.body) > LARGE else parse(product)
+        if is_large:
+            async with self._large:
+                parsed = await asyncio.to_thread(parse, product)
+        else:
+            parsed = parse(product)
         if protocol.is_kept and (parsed.events or parsed.outcomes):
-            await self._store(call, protocol, owner, parsed)
+            try:
+                await self._store(call, protocol, owner, parsed)
+            except Refused as refused:
+                refused.lost = parsed.held()
+                if isinstance(refused, Limited):
+                    self._limited[owner.product_id] = refused
+                raise
         return protocol.accept(call, parsed)
 
     async def _read(self, call: Call, receive: Receive) -> bytes:
@@ -122,7 +151,8 @@ class Door:
             if refused.status != 413:
                 raise
         # Large, or a bomb: either may not stop the loop.
-        return await asyncio.to_thread(decode, raw, encoding, DECODED_LIMIT)
+        async with self._large:
+            return await asyncio.to_thread(decode, raw, encoding, DECODED_LIMIT)
 
     async def _owner(self, call: Call, protocol: Protocol, key: str) -> Owner:
         if not key:
@@ -137,35 +167,37 @@ class Door:
         return owner
 
     async def _store(self, call: Call, protocol: Protocol, owner: Owner, parsed: Parsed) -> None:
-        at = datetime.fromtimestamp(call.now, UTC)
         given = call.headers.get("idempotency-key", "")[:200]
-        batch = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner.product_id}:{given}") if given else _new_id(call.now)
-        body = orjson.dumps(
-            {
-                "events": [event[:] for event in parsed.events],
-                "outcomes": [[*key, n] for key, n in parsed.outcomes.items()],
-            }
-        )
-
-        def duplicates() -> Counter[OutcomeKey]:
-            hour = hour_of(at)
-            return Counter((owner.product_id, hour, protocol.name, e.kind, "duplicate", "batch") for e in parsed.events)
-
-        inbox = (batch, owner.product_id, protocol.name, len(parsed.events), body, at)
-        await self.writer.store(Note(inbox=inbox, duplicates=duplicates, is_repeatable=bool(given)))
+        batch, digest = _new_id(call.now), b""
+        if given:
+            batch = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner.product_id}:{given}")
+            digest = hashlib.blake2b(call.body, digest_size=16, person=call.path.encode()[-16:]).digest()
+        at, n = datetime.fromtimestamp(call.now, UTC), len(parsed.events)
+        if not digest and owner.is_limited:
+            self._recall(owner, n, call.now)
+        row = InboxRow(owner.product_id, batch, protocol.name, n, packed(parsed), at, digest)
+        await self.writer.store(Note(inbox=row, kinds=parsed.kinds, is_limited=owner.is_limited))
         self.bell.ring()
+
+    def _recall(self, owner: Owner, events: int, now: float) -> None:
+        """What was too much a moment ago is too much still; whoever floods us is not asked about again."""
+        last = self._limited.get(owner.product_id)
+        if last and last.found_at <= now < min(last.ends, last.found_at + BELIEVED) and events > last.left:
+            raise last.again(now)
 
     async def _refuse(self, call: Call, protocol: Protocol, refused: Refused) -> Answer:
         """Counts the refusal; a refusal that cannot be counted is still a refusal."""
-        answer = protocol.refuse(refused)
+        answer = _refusal(protocol, refused)
         try:
             product = await self._named_product(call, protocol)
         except Exception:  # whatever broke in looking it up, the refusal is told
             log.warning("The product of a refusal (%s) could not be looked up", refused.reason)
             product = 0
         at = datetime.fromtimestamp(call.now, UTC)
-        outcome = "too_large" if refused.status == 413 else "invalid"
-        note = Note(outcomes=Counter({(product, hour_of(at), protocol.name, "request", outcome, refused.reason): 1}))
+        what = (_outcome(refused), "" if isinstance(refused, Limited) else refused.reason)
+        lost = refused.lost or Counter({"request": 1})
+        hour = hour_of(at)
+        note = Note(outcomes=Counter({(product, hour, protocol.name, kind, *what): n for kind, n in lost.items()}))
         told = self._told.get((product, refused.reason), 0.0)
         if call.now - told >= _REFUSAL_EVERY:
             if len(self._told) > 5_000:
@@ -184,10 +216,8 @@ class Door:
         wanted = protocol.product(call)
         if protocol.name == "sentry":
             return await self.keys.named(wanted) if wanted else 0
-        try:
-            key, _parse = protocol.open(call)
-        except Refused:
-            key = call.query.get("api_key", "")
+        # A body that could not be opened is not opened again to find its key.
+        key = call.key or call.query.get("api_key", "") or key_of_headers(call.headers)
         owner = await self.keys.owner(key, wanted if key.startswith("po_") else "") if key else None
         return owner.product_id if owner else 0
 
@@ -208,6 +238,26 @@ class Door:
         await send({"type": "http.response.body", "body": body})
 
 
+def _refusal(protocol: Protocol, refused: Refused) -> Answer:
+    answer = protocol.refuse(refused)
+    if refused.wait:
+        answer.headers["Retry-After"] = str(refused.wait)
+    return answer
+
+
+def _outcome(refused: Refused) -> str:
+    """The ledger's word."""
+    if isinstance(refused, Limited):
+        return refused.reason
+    return "too_large" if refused.status == 413 else "invalid"
+
+
+def packed(parsed: Parsed) -> bytes:
+    """The body of an inbox row."""
+    events = [event[:] for event in parsed.events]
+    return orjson.dumps({"events": events, "outcomes": [[*key, n] for key, n in parsed.outcomes.items()]})
+
+
 def client_mark(address: str) -> str:
     """A keyed hash of a client's address: enough to recognise oneself, useless to anybody else."""
     return hmac.new(settings.SECRET_KEY.encode(), address.encode(), hashlib.sha256).hexdigest()[:16]
@@ -221,6 +271,12 @@ def _call(scope: Scope) -> Call:
     if settings.TRUSTED_PROXY_COUNT and len(hops) >= settings.TRUSTED_PROXY_COUNT:
         address = hops[-settings.TRUSTED_PROXY_COUNT]
     return Call(scope["method"], scope["path"], query, names, address, time.time())
+
+
+def _is_large(call: Call) -> bool:
+    """Worth a thread. What is packed inside the body is larger than it looks."""
+    is_packed = call.body[:2] == b"\x1f\x8b" or call.body[:5] == b"data=" or "data" in call.query
+    return len(call.body) > LARGE or (is_packed and len(call.body) + len(call.query.get("data", "")) > PACKED)
 
 
 async def _body(receive: Receive, names: Any) -> bytes:

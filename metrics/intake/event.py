@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ KINDS = ("use", "error", "session", "feedback", "identify")
 
 #: How far back and ahead a timestamp may lie before it is clamped to its arrival, in seconds.
 PAST_LIMIT, FUTURE_LIMIT = 31 * 86_400, 86_400
+#: How far back history may lie that is brought in on purpose. Beyond PAST_LIMIT it has hours, but no minutes.
+HISTORY_LIMIT = 731 * 86_400
 
 
 class Event(NamedTuple):
@@ -75,14 +78,28 @@ class Parsed:
     outcomes: dict[tuple[str, str, str], int] = field(default_factory=dict)
     reply: dict[str, Any] = field(default_factory=dict)
 
+    def kinds(self) -> Counter[str]:
+        """Its events by kind."""
+        return Counter(event.kind for event in self.events)
+
+    def held(self) -> Counter[str]:
+        """Everything the request held, by category; what its client had dropped before was not in it."""
+        found = self.kinds()
+        for (category, outcome, _reason), n in self.outcomes.items():
+            if outcome != "client_discard":
+                found[category] += n
+        return found
+
 
 class Refused(Exception):
     """The request as a whole cannot be taken; nothing of it is stored.
 
     status is the HTTP status, reason a short stable word for the outcome ledger (`bad_json`,
-    `too_large`, `bad_encoding`, ...), detail one sentence a developer can act on.
+    `too_large`, `bad_encoding`, ...), detail one sentence a developer can act on, wait the seconds after
+    which the client may ask again (0: not said). lost: what it held, by category, where that is known.
     """
 
-    def __init__(self, status: int, reason: str, detail: str) -> None:
+    def __init__(self, status: int, reason: str, detail: str, wait: int = 0) -> None:
         super().__init__(detail)
-        self.status, self.reason, self.detail = status, reason, detail
+        self.status, self.reason, self.detail, self.wait = status, reason, detail, wait
+        self.lost: Counter[str] = Counter()

@@ -40,4 +40,4 @@ def duration(properties: dict[str, Any]) -> float | None:
         if key in properties:
             return number(properties[key])
     seconds = number(properties.get("$duration"))
-    return None if seconds is None else seconds * 1000
+    return None if seconds is None else number(seconds * 1000)

@@ -84,15 +84,15 @@ def _point(told: Told, name: str, data: dict[str, Any], point: dict[str, Any], b
         count, timed = whole(point.get("count")), dict(_buckets(point, scale)) if scale else {}
     if not math.isfinite(count) or count < 0:
         return batch.miss("use", "invalid", "not_a_count")
-    if sum(timed.values()) > count:
-        timed = {}  # a histogram that contradicts itself times nothing
-    about = sorted((*resource.items(), *said.items()), key=str)
-    series = stable_id(batch.product, "series", name, metric.get("unit"), "sum" in metric, told.scope, about)
+    if sum(timed.values()) > min(count, MOST):
+        timed = {}  # a histogram that contradicts itself, or claims more than is counted, times nothing
+    process = _process(resource, batch)
+    about = sorted(said.items(), key=str)
+    series = stable_id(process, "series", name, metric.get("unit"), "sum" in metric, told.scope, about)
     props: dict[str, Any] = {}
     moment, late = timestamp(at, batch.now)  # a clock far ahead would silence the series for as long
     n = min(round(count), MOST)
     if data.get("aggregationTemporality") in _CUMULATIVE:
-        process = stable_id(batch.product, "process", sorted(resource.items(), key=str))
         props["counter"] = {
             "series": series, "process": process, "start": start or 0.0, "at": moment, "count": count,
             "timed": {f"{value:.6g}": many for value, many in timed.items()},
@@ -104,6 +104,13 @@ def _point(told: Told, name: str, data: dict[str, Any], point: dict[str, Any], b
         props["timed"] = [[value, many] for value, many in timed.items()]
     _add(batch, stable_id(series, start, at), name, moment, late, resource, said, n, props)
     return None
+
+
+def _process(resource: dict[str, Any], batch: Batch) -> str:
+    """32 hex digits for who sends: the same for the same resource, which many points share."""
+    if batch.process is None or batch.process[0] is not resource:
+        batch.process = resource, stable_id(batch.product, "process", sorted(resource.items(), key=str))
+    return batch.process[1]
 
 
 def _number(point: dict[str, Any]) -> float:

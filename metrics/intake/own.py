@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from . import table
 from .clean import build, event_id, json_loads
 from .clock import instant, skew, timestamp
 from .decode import BATCH_EVENTS, EVENT_LIMIT
-from .event import CLAMPED, KINDS, Event, Parsed, Refused
+from .event import CLAMPED, KINDS, PAST_LIMIT, Event, Parsed, Refused
 from .faults import fault
 from .measure import COUNT_LIMIT
 from .scrub import scrub, scrub_text
@@ -60,9 +61,9 @@ FIELDS = (
 )
 
 
-def parse(body: bytes, content_type: str, product: str, now: float) -> Parsed:
-    """All events of a request. Raises Refused 400 `bad_json` (position), 400 `invalid_event` (index and
-    field), 413 `too_many_events`, 413 `too_large` (one event above EVENT_LIMIT).
+def parse(body: bytes, content_type: str, product: str, now: float, past: float = PAST_LIMIT) -> Parsed:
+    """All events of a request, which may be `past` seconds old. Raises Refused 400 `bad_json` (position), `bad_csv`,
+    `invalid_event` (index and field), 413 `too_many_events`, `too_large` (one event above EVENT_LIMIT).
     """
     rows, sent_at = _rows(body, content_type.split(";")[0].strip().lower())
     if len(rows) > BATCH_EVENTS:
@@ -74,10 +75,18 @@ def parse(body: bytes, content_type: str, product: str, now: float) -> Parsed:
         try:
             if large and _size(row) > EVENT_LIMIT:
                 raise Refused(413, "too_large", f"Event {index} is larger than {EVENT_LIMIT} bytes.")
-            events.append(_event(row, product, now, shift))
+            events.append(_event(row, product, now, shift, past))
         except _Wrong as wrong:
             raise Refused(400, "invalid_event", f"Event {index}: {wrong}") from None
     return Parsed(events, {}, {"accepted": len(events)})
+
+
+def read(row: Any, product: str, now: float, past: float) -> Event:
+    """One event of a file. Raises Refused 400 `invalid_event`."""
+    try:
+        return _event(row, product, now, 0.0, past)
+    except _Wrong as wrong:
+        raise Refused(400, "invalid_event", str(wrong)) from None
 
 
 class _Wrong(ValueError):
@@ -95,6 +104,8 @@ def _rows(body: bytes, content_type: str) -> tuple[list[Any], Any]:
     """(raw events, the client's sent_at)."""
     if content_type in _LINES:
         return _lines(body), None
+    if content_type == table.CSV:
+        return table.rows(body), None
     try:
         payload = json_loads(body)
     except Refused:
@@ -203,7 +214,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 _TEXTS = ("release", "environment", "user", "customer", "session", "feature", "platform", "plan", "country")
 
 
-def _event(row: Any, product: str, now: float, shift: float) -> Event:
+def _event(row: Any, product: str, now: float, shift: float, past: float) -> Event:
     if type(row) is not dict:
         raise _Wrong("it must be an object.")
     given: dict[str, Any] = {}
@@ -221,7 +232,7 @@ def _event(row: Any, product: str, now: float, shift: float) -> Event:
     kind = get("kind", "use")
     n, bad = _outcome(get("n"), get("bad"), get("ok"), kind)
     props, flags = _props(kind, given, more)
-    at, clamped = timestamp(get("at", get("timestamp")), now, shift)
+    at, clamped = timestamp(get("at", get("timestamp")), now, shift, past)
     if clamped:
         flags |= CLAMPED
     release, environment, user, customer, session, feature, platform, plan, country = [

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from metrics.intake import otlp, otlp_facts, otlp_metrics, own, posthog, segment, sentry
-from metrics.intake.event import Parsed, Refused
+from metrics.intake.event import HISTORY_LIMIT, PAST_LIMIT, Parsed, Refused
 
 _SENTRY = re.compile(r"/api/(\d{1,15})/(envelope|store)/?")
 _POSTHOG = frozenset({"/batch", "/e", "/capture", "/i/v0/e", "/track", "/engage"})
@@ -34,6 +34,7 @@ class Call:
     client: str
     now: float
     body: bytes = b""
+    key: str = ""  # once it was found
 
 
 @dataclass
@@ -79,6 +80,17 @@ def match(path: str) -> Protocol | None:
     return SETTINGS if _SETTINGS.fullmatch(bare) else None
 
 
+def key_of_headers(headers: Mapping[str, str]) -> str:
+    """The key of a request whose body could not be read, where a header carries it; "" else."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            return segment.key_of({}, {}, headers)
+        except Refused:
+            return ""
+    return (given.strip() if scheme.lower() == "bearer" else headers.get("x-ingest-key", ""))[:200]
+
+
 def _open_sentry(call: Call) -> tuple[str, Callable[[str], Parsed]]:
     first_line = call.body[:4096].split(b"\n", 1)[0]
     key = sentry.key_of(call.headers, call.query, first_line) or ""
@@ -94,7 +106,10 @@ def _sentry_product(call: Call) -> str:
 def _refuse_sentry(refused: Refused) -> Answer:
     status = 403 if refused.reason in {"no_key", "unknown_key"} else refused.status
     body = {"detail": str(refused), "causes": [refused.reason]}
-    return Answer(status, body, {"X-Sentry-Error": refused.reason})
+    headers = {"X-Sentry-Error": refused.reason}
+    if refused.status == 429:  # https://develop.sentry.dev/sdk/expected-features/rate-limiting/
+        headers["X-Sentry-Rate-Limits"] = f"{refused.wait}::project:{refused.reason}"
+    return Answer(status, body, headers)
 
 
 def _open_posthog(call: Call) -> tuple[str, Callable[[str], Parsed]]:
@@ -174,7 +189,8 @@ def _open_own(call: Call) -> tuple[str, Callable[[str], Parsed]]:
     scheme, _, given = call.headers.get("authorization", "").partition(" ")
     key = given.strip() if scheme.lower() == "bearer" else call.headers.get("x-ingest-key", "")
     content_type = call.headers.get("content-type", "")
-    return key, lambda product: own.parse(call.body, content_type, product, call.now)
+    past = HISTORY_LIMIT if call.query.get("history") == "1" else PAST_LIMIT
+    return key, lambda product: own.parse(call.body, content_type, product, call.now, past)
 
 
 def _refuse_own(refused: Refused) -> Answer:

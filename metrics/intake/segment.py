@@ -116,17 +116,26 @@ def _use(
 ) -> None:
     kept: dict[str, Any] = {}
     flags = 0
-    page = mapping(context.get("page"))
-    for key, value in (*properties.items(), *((key, page[key]) for key in ("url", "path") if key in page)):
-        if key in _FIELDS or key in kept:
+    for key, value in properties.items():
+        if key in _FIELDS:
             continue
         if len(kept) >= PROPS:
             flags = TRUNCATED
             break
         kept[key] = value
     props, more = scrub(kept, PROPS)
+    page, seen = _page(mapping(context.get("page")), batch)
+    more |= seen
+    props = {**page, **props}
     n, bad = counts(properties)
     _add(batch, message, context, properties, "use", name, props, flags | more, n, bad, duration(properties))
+
+
+def _page(page: dict[str, Any], batch: Batch) -> tuple[dict[str, Any], int]:
+    """Where it happened. Messages of a batch may share one page, which is looked at once."""
+    if batch.page is None or batch.page[0] is not page:
+        batch.page = (page, *scrub({key: page[key] for key in ("url", "path") if key in page}))
+    return batch.page[1], batch.page[2]
 
 
 def _identify(message: dict[str, Any], context: dict[str, Any], batch: Batch) -> None:

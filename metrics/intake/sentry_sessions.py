@@ -72,7 +72,7 @@ def _count(
             platform="web" if browser else box.platform,
             n=n,
             bad=bad,
-            value=None if seconds is None else seconds * 1000,
+            value=None if seconds is None else number(seconds * 1000),
             flags=flags,
             props=props | ({"browser": browser, "os": system} if browser and n else {}),
         )

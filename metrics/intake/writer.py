@@ -1,132 +1,169 @@
-"""Commits what the door took before it answers. Requests that arrive together share one commit."""
+"""Commits what the door took before it answers. Requests that arrive together share one commit; while PostgreSQL is
+away they go to the spool, and from there back."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import queue
 import threading
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from struct import Struct
-from uuid import UUID
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
+import orjson
 import psycopg2
+import psycopg2.errors
 import psycopg2.extras
+from django.conf import settings
 from django.db import connection as django_connection
 
-from productops.lib import copying
+from metrics.intake import inbox, returning, spool
+from metrics.intake.event import Refused
+from metrics.intake.inbox import Answer, InboxRow, Note, OutcomeKey
+from metrics.intake.spool import Record, Spool
 
 log = logging.getLogger(__name__)
 
 #: Requests that may share one commit.
 TOGETHER = 400
-#: Requests waiting for the database; more are refused with 503 rather than kept in memory.
-WAITING = 4_000
-
-#: Bytes of bodies that may share one statement, so that a few large ones do not make it unbearable.
+#: Requests waiting for the database, and bytes of their bodies; what comes beyond is refused, not kept in memory.
+WAITING, WAITING_BYTES = 4_000, 64 * 2**20
+#: Bytes of bodies that may share one commit, so that a few large ones do not make it unbearable.
 TOGETHER_BYTES = 16 * 2**20
-
-#: With an id of our own a request cannot be there already; then COPY, which costs half, is right.
-_COPY = (
-    "COPY metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error)"
-    " FROM STDIN WITH (FORMAT binary)"
-)
-_ID_AND_PRODUCT, _EVENTS, _END = Struct("!hi16siq"), Struct("!ii"), Struct("!iqih")
-_NO_ERROR = copying.text("")
-#: With the client's idempotency key it can.
-_INBOX = """
-INSERT INTO metrics_inbox (batch_id, product_id, protocol, events, body, received_at, attempts, error)
-SELECT id, product, protocol, events, decode(body, 'hex'), at, 0, ''
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::int[], %s::text[], %s::timestamptz[])
-AS v (id, product, protocol, events, body, at)
-ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id
-"""
-OUTCOME = """
-INSERT INTO metrics_outcome (product_id, hour, protocol, category, outcome, reason, n) VALUES %s
-ON CONFLICT (product_id, hour, protocol, category, outcome, reason) DO UPDATE SET n = metrics_outcome.n + excluded.n
-"""
-_REFUSAL = "INSERT INTO metrics_refusal (product_id, at, protocol, status, reason, detail, client) VALUES %s"
-
-OutcomeKey = tuple[int, datetime, str, str, str, str]
-#: batch, product, protocol, events, body, received at
-InboxRow = tuple[UUID, int, str, int, bytes, datetime]
+#: Seconds between two tries to reach a database that is away.
+RETRY = 0.5
+#: Seconds between two looks into the spool.
+LOOK = 1.0
+#: The database cannot be reached, is shutting down, full, or may only be read (a standby).
+AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
+#: A host that vanished without a word is noticed within seconds; libpq's own patience is a quarter of an hour.
+_PATIENCE = {
+    "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}  # fmt: skip
 
 
 class StoreDown(Exception):
-    """PostgreSQL did not take it; nothing was stored and the client may send again."""
+    """Neither PostgreSQL nor the spool took it; nothing was stored and the client may send again."""
 
 
-@dataclass
-class Note:
-    """One request's rows: an inbox row, or only what is counted of a refusal."""
-
-    inbox: InboxRow | None = None
-    outcomes: Counter[OutcomeKey] = field(default_factory=Counter)
-    duplicates: Callable[[], Counter[OutcomeKey]] = Counter  # what is counted when the batch is already there
-    is_repeatable: bool = False  # the batch's id follows from what the client sent
-    refusal: tuple[int, datetime, str, int, str, str, str] | None = None
-
-
-Waiting = tuple[Note, asyncio.Future[bool], asyncio.AbstractEventLoop]
+Waiting = tuple[Note, "asyncio.Future[bool]", asyncio.AbstractEventLoop]
+Said = Answer | StoreDown
 
 
 class Writer:
-    """A thread with its own connection. `store` resolves once the rows are committed."""
+    """Two threads with their own connections. `store` resolves once the rows are committed, or spooled."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_return: Callable[[], None] = lambda: None) -> None:
         self._queue: queue.Queue[Waiting | None] = queue.Queue(WAITING)
+        self._held = 0  # bytes of bodies that wait
+        self._shed: Counter[OutcomeKey] = Counter()  # refused for want of room, not in the ledger yet
+        self._shed_lock = threading.Lock()
+        self._link: psycopg2.extensions.connection | None = None
+        self._away_until = 0.0
+        self._spool = Spool(Path(settings.DATA_DIR) / "spool", settings.SPOOL_BYTES)
+        self._on_return, self._closing = on_return, threading.Event()
         # One thread: what arrives during its commit shares the next one. A second would only make both smaller.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._returning = threading.Thread(target=self._bring_back, name="spool", daemon=True)
         self._thread.start()
+        self._returning.start()
 
     async def store(self, note: Note) -> bool:
-        """True when the inbox row is new, False when this batch was already stored. Raises StoreDown."""
+        """True when the inbox row is new, False when this batch was already stored. Raises Refused or StoreDown."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
+        size = _size(note)
+        if self._held and self._held + size > WAITING_BYTES:
+            raise self._overloaded(note)
         try:
             self._queue.put_nowait((note, future, loop))
         except queue.Full:
-            raise StoreDown from None
-        return await future
+            raise self._overloaded(note) from None
+        self._held += size
+        try:
+            return await future
+        finally:
+            self._held -= size
+
+    def _overloaded(self, note: Note) -> StoreDown:
+        if note.inbox:
+            self._add_shed(inbox.of_kinds(note.inbox, note.kinds(), "shed", "overload"))
+        return StoreDown()
+
+    def _add_shed(self, more: Counter[OutcomeKey]) -> None:
+        with self._shed_lock:
+            self._shed.update(more)
 
     def close(self) -> None:
+        self._closing.set()
         self._queue.put(None)
         self._thread.join(5)
 
     def _run(self) -> None:
-        link: psycopg2.extensions.connection | None = None
         while True:
             first = self._queue.get()
             if first is None:
                 break
             taken = self._with_more(first)
             try:
-                link = link or _connect()
-                new = _write(link, [note for note, _future, _loop in taken])
-                answers: list[bool | StoreDown] = [n.inbox is None or n.inbox[0] in new for n, _f, _l in taken]
-            except psycopg2.Error as error:
-                log.warning("The inbox could not be written: %s", str(error).strip().splitlines()[:1])
-                _close(link)
-                link = None
-                answers = [StoreDown()] * len(taken)
-                time.sleep(0.05)  # a database that is away is not asked thousands of times a second
+                answers = self._store([note for note, _future, _loop in taken])
             except Exception:  # this thread is the only one; whoever waits must hear something
                 log.exception("The inbox could not be written")
-                _close(link)
-                link = None
+                self._disconnect()
                 answers = [StoreDown()] * len(taken)
             _tell([(future, loop) for _note, future, loop in taken], answers)
-        _close(link)
+        self._disconnect()
+        self._spool.let_go()
+
+    def _store(self, notes: list[Note]) -> Sequence[Said]:
+        if time.monotonic() < self._away_until:
+            return self._keep(notes)
+        is_maybe_stored = False
+        with self._shed_lock:
+            shed, self._shed = self._shed, Counter()
+        try:
+            self._link = self._link or connect()
+            with self._link.cursor() as cursor:
+                answers = inbox.write(cursor, [*notes, Note(outcomes=shed)] if shed else notes)
+            is_maybe_stored = True
+            self._link.commit()
+        except AWAY as error:
+            log.warning("The inbox could not be written: %s", str(error).strip().splitlines()[:1])
+            self._disconnect()
+            self._add_shed(shed)
+            self._away_until = time.monotonic() + RETRY
+            return self._keep(notes, is_maybe_stored)
+        except BaseException:
+            self._add_shed(shed)
+            raise
+        return answers[: len(notes)]
+
+    def _keep(self, notes: list[Note], is_maybe_stored: bool = False) -> Sequence[Said]:
+        """The spool instead of the database: all notes, or none."""
+        records = [Record(note.inbox, is_maybe_stored) for note in notes if note.inbox]
+        records += _of_outcomes([note.outcomes for note in notes])
+        try:
+            self._spool.add(records)
+        except (spool.Full, OSError) as error:
+            log.warning("The spool took nothing: %s", error or "it is full")
+            for note in notes:
+                self._overloaded(note)
+            return [StoreDown()] * len(notes)
+        return [True] * len(notes)
+
+    def _disconnect(self) -> None:
+        _close(self._link)
+        self._link = None
 
     def _with_more(self, first: Waiting) -> list[Waiting]:
         """What waits behind the first, as far as it may share its commit."""
-        found, size = [first], _size(first)
-        while len(found) < TOGETHER and size < TOGETHER_BYTES:
+        found, held = [first], _size(first[0])
+        while len(found) < TOGETHER and held < TOGETHER_BYTES:
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
@@ -135,20 +172,60 @@ class Writer:
                 self._queue.put(None)
                 break
             found.append(item)
-            size += _size(item)
+            held += _size(item[0])
         return found
 
+    def _bring_back(self) -> None:
+        """Looks for files in the spool, also those of processes that died, and stores what they hold."""
+        while not self._closing.wait(LOOK):
+            try:
+                if spool.size(self._spool.folder):
+                    self._empty_spool()
+            except AWAY:
+                continue  # still away
+            except Exception:
+                log.exception("The spool could not be brought back")
 
-def _size(waiting: Waiting) -> int:
-    inbox = waiting[0].inbox
-    return len(inbox[4]) if inbox else 0
+    def _empty_spool(self) -> None:
+        link = connect()
+        try:
+            self._spool.let_go()
+            with spool.claimed(self._spool.folder) as paths:
+                for path in paths:
+                    n = 0
+                    for records in spool.read(path, TOGETHER_BYTES):
+                        with link, link.cursor() as cursor:
+                            n += returning.bring_back(cursor, records)
+                    path.unlink()
+                    log.warning("%s requests came back from the spool", n)
+                    self._on_return()
+        finally:
+            _close(link)
+
+
+def _size(note: Note) -> int:
+    return len(note.inbox.body) if note.inbox else 0
+
+
+def _of_outcomes(counters: Sequence[Counter[OutcomeKey]]) -> list[Record]:
+    """What was only to be counted, as requests without events: the drain adds their outcomes."""
+    total: Counter[OutcomeKey] = Counter()
+    for counter in counters:
+        total.update(counter)
+    batches: dict[tuple[int, str, datetime], list[list[object]]] = {}
+    for (product, hour, protocol, category, outcome, reason), n in total.items():
+        batches.setdefault((product, protocol, hour), []).append([category, outcome, reason, n])
+    return [
+        Record(InboxRow(product, uuid.uuid4(), protocol, 0, orjson.dumps({"events": [], "outcomes": told}), hour))
+        for (product, protocol, hour), told in batches.items()
+    ]
 
 
 def _tell(
-    waiting: list[tuple[asyncio.Future[bool], asyncio.AbstractEventLoop]], answers: list[bool | StoreDown]
+    waiting: list[tuple[asyncio.Future[bool], asyncio.AbstractEventLoop]], answers: Sequence[Said]
 ) -> None:
     """Each loop is woken once for all its requests: waking costs more than answering."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool | StoreDown]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], Said]]] = {}
     for (future, loop), answer in zip(waiting, answers, strict=True):
         by_loop.setdefault(loop, []).append((future, answer))
     for loop, pairs in by_loop.items():
@@ -158,21 +235,21 @@ def _tell(
             log.debug("a closed loop was not told")
 
 
-def _settle(pairs: list[tuple[asyncio.Future[bool], bool | StoreDown]]) -> None:
+def _settle(pairs: list[tuple[asyncio.Future[bool], Said]]) -> None:
     for future, answer in pairs:
         if future.done():
             continue
-        if isinstance(answer, StoreDown):
+        if isinstance(answer, (StoreDown, Refused)):
             future.set_exception(answer)
         else:
             future.set_result(answer)
 
 
-def _connect() -> psycopg2.extensions.connection:
+def connect() -> psycopg2.extensions.connection:
     params = django_connection.get_connection_params()
     params.pop("cursor_factory", None)
     link = psycopg2.connect(
-        **params, application_name="productops door", connect_timeout=3, options="-c statement_timeout=5000"
+        **{**params, **_PATIENCE}, application_name="productops door", options="-c statement_timeout=5000"
     )
     psycopg2.extras.register_uuid(conn_or_curs=link)  # type: ignore[no-untyped-call]
     return link
@@ -184,64 +261,3 @@ def _close(link: psycopg2.extensions.connection | None) -> None:
             link.close()
         except psycopg2.Error:
             log.debug("closing a broken connection failed")
-
-
-def _write(link: psycopg2.extensions.connection, notes: list[Note]) -> set[UUID]:
-    """One transaction for all notes; the batch ids that were new."""
-    outcomes: Counter[OutcomeKey] = Counter()
-    for note in notes:
-        if note.outcomes:
-            outcomes.update(note.outcomes)
-    # In order, so that two processes with the same batches wait for each other, never in a circle.
-    inbox = sorted({note.inbox[0]: note.inbox for note in notes if note.inbox}.values())
-    is_repeatable = any(note.is_repeatable for note in notes)
-    with link, link.cursor() as cursor:
-        new = (_insert if is_repeatable else _copy)(cursor, inbox) if inbox else set()
-        unseen = set(new)
-        for note in notes:
-            if note.inbox is None:
-                continue
-            if note.inbox[0] in unseen:
-                unseen.discard(note.inbox[0])
-            else:
-                outcomes.update(note.duplicates())
-        write_outcomes(cursor, outcomes)
-        refusals = [note.refusal for note in notes if note.refusal]
-        if refusals:
-            psycopg2.extras.execute_values(cursor, _REFUSAL, refusals)
-    return new
-
-
-def _copy(cursor: psycopg2.extensions.cursor, rows: list[InboxRow]) -> set[UUID]:
-    out = [copying.HEADER]
-    for id_, product, protocol, events, body, at in rows:
-        out += (
-            _ID_AND_PRODUCT.pack(8, 16, id_.bytes, 8, product), copying.text(protocol), _EVENTS.pack(4, events),
-            copying.field(body), _END.pack(8, copying.microseconds(at.timestamp()), 2, 0), _NO_ERROR,
-        )  # fmt: skip
-    out.append(copying.TRAILER)
-    cursor.copy_expert(_COPY, io.BytesIO(b"".join(out)))
-    return {row[0] for row in rows}
-
-
-def _insert(cursor: psycopg2.extensions.cursor, rows: list[InboxRow]) -> set[UUID]:
-    """As arrays in one statement: ids, numbers, protocols, hex and dates need no quotes."""
-    ids, products, protocols, events, bodies, moments = zip(*rows, strict=True)
-    columns = (ids, products, protocols, events, [body.hex() for body in bodies], [at.isoformat() for at in moments])
-    cursor.execute(_INBOX, [_array(column) for column in columns])
-    return {row[0] for row in cursor.fetchall()}
-
-
-def _array(values: Iterable[object]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def write_outcomes(cursor: psycopg2.extensions.cursor, outcomes: Counter[OutcomeKey]) -> None:
-    """Adds to the ledger. Sorted keys: two writers that meet wait for each other, never in a circle."""
-    if outcomes:
-        rows = [(*key, n) for key, n in sorted(outcomes.items())]
-        psycopg2.extras.execute_values(cursor, OUTCOME, rows, page_size=1000)
-
-
-def hour_of(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -55,12 +55,50 @@ CREATE TABLE metrics_counter (
     PRIMARY KEY (product_id, series)
 ) WITH (fillfactor = 60);
 
-ALTER TABLE metrics_inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE TABLE metrics_inbox (
+    product_id bigint NOT NULL, batch_id uuid NOT NULL, seq bigserial NOT NULL, protocol text NOT NULL,
+    events integer NOT NULL, body bytea NOT NULL, digest bytea, received_at timestamptz NOT NULL,
+    attempts smallint NOT NULL DEFAULT 0, lease uuid, lease_until timestamptz, error text NOT NULL DEFAULT '',
+    PRIMARY KEY (product_id, batch_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX metrics_inbox_order ON metrics_inbox (product_id, seq);
+
+CREATE TABLE metrics_processed_batch (
+    product_id bigint NOT NULL, batch_id uuid NOT NULL, digest bytea NOT NULL, at timestamptz NOT NULL,
+    PRIMARY KEY (product_id, batch_id)
+);
+CREATE INDEX metrics_processed_batch_at ON metrics_processed_batch (at);
+
+CREATE TABLE metrics_quarantine (
+    product_id bigint NOT NULL, batch_id uuid NOT NULL, protocol text NOT NULL, events integer NOT NULL,
+    body bytea NOT NULL, digest bytea, received_at timestamptz NOT NULL, error text NOT NULL, at timestamptz NOT NULL,
+    PRIMARY KEY (product_id, batch_id)
+);
+
+CREATE TABLE metrics_outcome (
+    product_id bigint NOT NULL, hour timestamptz NOT NULL, protocol text NOT NULL, category text NOT NULL,
+    outcome text NOT NULL, reason text NOT NULL DEFAULT '', n bigint NOT NULL,
+    PRIMARY KEY (product_id, hour, protocol, category, outcome, reason)
+) WITH (fillfactor = 60);
+
+CREATE TABLE metrics_arrival (
+    product_id bigint NOT NULL, id bigserial NOT NULL, received_at timestamptz NOT NULL, protocol text NOT NULL,
+    kind text NOT NULL, outcome text NOT NULL, flags smallint NOT NULL, event jsonb NOT NULL,
+    PRIMARY KEY (product_id, id)
+);
+
+CREATE TABLE metrics_refusal (
+    product_id bigint NOT NULL, id bigserial NOT NULL, at timestamptz NOT NULL, protocol text NOT NULL,
+    status smallint NOT NULL, reason text NOT NULL, detail text NOT NULL, client text NOT NULL,
+    PRIMARY KEY (product_id, id)
+);
+CREATE INDEX metrics_refusal_at ON metrics_refusal (product_id, at);
 """
 
 BACKWARD = """
 DROP TABLE metrics_event, metrics_event_seen, metrics_rollup_minute, metrics_rollup_hour,
-    metrics_customer_day, metrics_user_day, metrics_counter;
+    metrics_customer_day, metrics_user_day, metrics_counter, metrics_inbox, metrics_processed_batch,
+    metrics_quarantine, metrics_outcome, metrics_arrival, metrics_refusal;
 """
 
 

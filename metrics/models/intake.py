@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
+from django.db.models import CompositePrimaryKey, Func, Value
 from django.utils import timezone
 
 from releases.models import Product
@@ -14,6 +16,10 @@ from releases.models import Product
 
 def new_key() -> str:
     return secrets.token_hex(16)
+
+
+def _next(sequence: str) -> Func:
+    return Func(Value(sequence), function="nextval", output_field=models.BigIntegerField())
 
 
 class IngestKey(models.Model):
@@ -44,12 +50,14 @@ class IngestKey(models.Model):
 class Inbox(models.Model):
     """One accepted request, committed before its 2xx; `body` is its list of events (see intake/event.py)."""
 
-    seq = models.BigAutoField(primary_key=True)
-    batch_id = models.UUIDField(unique=True)
+    pk = CompositePrimaryKey("product_id", "batch_id")
     product_id = models.BigIntegerField()
+    batch_id = models.UUIDField()
+    seq = models.BigIntegerField(db_default=_next("metrics_inbox_seq_seq"))
     protocol = models.CharField(max_length=12)
     events = models.IntegerField()
     body = models.BinaryField()
+    digest = models.BinaryField(null=True)  # of what was sent, when the client chose the batch's id
     received_at = models.DateTimeField()
     attempts = models.SmallIntegerField(default=0)
     lease = models.UUIDField(null=True)
@@ -57,36 +65,53 @@ class Inbox(models.Model):
     error = models.TextField(default="")
 
     class Meta:
+        managed = False
         db_table = "metrics_inbox"
-        indexes = [models.Index(fields=["lease"], name="inbox_lease", condition=~models.Q(lease=None))]
 
 
 class ProcessedBatch(models.Model):
-    """The ledger that makes a second delivery of the same request harmless. Kept 72 hours."""
+    """The ledger of requests whose id the client chose: a second delivery is harmless. Kept 72 hours."""
 
-    batch_id = models.UUIDField(primary_key=True)
+    pk = CompositePrimaryKey("product_id", "batch_id")
+    product_id = models.BigIntegerField()
+    batch_id = models.UUIDField()
+    digest = models.BinaryField()
     at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["at"], name="processed_at")]
+        managed = False
+        db_table = "metrics_processed_batch"
 
 
 class Quarantine(models.Model):
     """A request the drain could not count after four tries; replayed by a person."""
 
-    batch_id = models.UUIDField(unique=True)
+    pk = CompositePrimaryKey("product", "batch_id")
     product = models.ForeignKey(Product, models.CASCADE, related_name="+", db_constraint=False)
+    batch_id = models.UUIDField()
     protocol = models.CharField(max_length=12)
     events = models.IntegerField()
     body = models.BinaryField()
+    digest = models.BinaryField(null=True)
     received_at = models.DateTimeField()
     error = models.TextField()
     at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        managed = False
+        db_table = "metrics_quarantine"
+
+    def put_back(self) -> None:
+        """Into the inbox, to be counted again; call it in a transaction. This row is gone then."""
+        given = {name: getattr(self, name) for name in ("protocol", "events", "body", "digest", "received_at")}
+        Inbox.objects.get_or_create(product_id=self.product_id, batch_id=self.batch_id, defaults=given)
+        self.delete()
 
 
 class Outcome(models.Model):
     """What became of each thing received, per product and hour. product_id 0: the key was not known."""
 
+    pk = CompositePrimaryKey("product_id", "hour", "protocol", "category", "outcome", "reason")
     product_id = models.BigIntegerField()
     hour = models.DateTimeField()
     protocol = models.CharField(max_length=12)
@@ -98,17 +123,16 @@ class Outcome(models.Model):
     objects: ClassVar[models.Manager[Outcome]] = models.Manager()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["product_id", "hour", "protocol", "category", "outcome", "reason"], name="outcome_key"
-            )
-        ]
+        managed = False
+        db_table = "metrics_outcome"
 
 
 class Arrival(models.Model):
     """One of the newest events of a product, as it was kept; counting/arrivals.py says which."""
 
+    pk = CompositePrimaryKey("product_id", "id")
     product_id = models.BigIntegerField()
+    id = models.BigIntegerField(db_default=_next("metrics_arrival_id_seq"))
     received_at = models.DateTimeField()
     protocol = models.CharField(max_length=12)
     kind = models.CharField(max_length=10)
@@ -117,13 +141,16 @@ class Arrival(models.Model):
     event = models.JSONField()  # intake/event.py's fields that are not empty
 
     class Meta:
-        indexes = [models.Index(fields=["product_id", "-id"], name="arrival_recent")]
+        managed = False
+        db_table = "metrics_arrival"
 
 
 class Refusal(models.Model):
     """A few of the requests that were refused, so that a developer sees why nothing arrives. Kept a day."""
 
+    pk = CompositePrimaryKey("product_id", "id")
     product_id = models.BigIntegerField()
+    id = models.BigIntegerField(db_default=_next("metrics_refusal_id_seq"))
     at = models.DateTimeField()
     protocol = models.CharField(max_length=12)
     status = models.SmallIntegerField()
@@ -132,22 +159,25 @@ class Refusal(models.Model):
     client = models.CharField(max_length=16)  # a keyed hash of the address; tells "is this me?"
 
     class Meta:
-        indexes = [models.Index(fields=["product_id", "-at"], name="refusal_recent")]
+        managed = False
+        db_table = "metrics_refusal"
 
 
 class JobSlot(models.Model):
-    """One row per periodic job and time slot: two beats cannot run the same slot twice."""
+    """The newest time slot of each periodic job: whoever comes second finds it taken, so two beats are harmless."""
 
-    job = models.CharField(max_length=40)
+    job = models.CharField(max_length=40, primary_key=True)
     slot = models.BigIntegerField()
-    at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["job", "slot"], name="job_slot")]
+    at = models.DateTimeField()
 
     @classmethod
-    def take(cls, job: str, seconds: int) -> bool:
+    def take(cls, job: str, seconds: float, now: datetime | None = None) -> bool:
         """True for the first caller in this slot of `seconds`."""
-        slot = int(timezone.now().timestamp()) // seconds
-        _row, is_first = cls.objects.get_or_create(job=job, slot=slot)
-        return is_first
+        now = now or timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO metrics_jobslot AS j (job, slot, at) VALUES (%s, %s, %s) ON CONFLICT (job)"
+                " DO UPDATE SET slot = excluded.slot, at = excluded.at WHERE j.slot < excluded.slot",
+                [job, int(now.timestamp() // seconds), now],
+            )
+            return bool(cursor.rowcount)

@@ -39,7 +39,7 @@ class SliceValue(models.Model):
     """The values seen of a slice dimension (plan, platform), so that their number stays bounded."""
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="+")
-    dimension = models.CharField(max_length=10)
+    dimension = models.CharField(max_length=12)
     value = models.CharField(max_length=40)
 
     class Meta:

@@ -8,10 +8,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from productops.bench import drain, intake, loop, pages, sample
+from productops.bench import chaos, drain, intake, loop, pages, pipeline, sample
 from productops.bench.figures import Figure
 
-BENCHES = ("intake", "drain", "loop", "pages", "sample")
+BENCHES = ("intake", "drain", "pipeline", "loop", "pages", "sample", "chaos")
 
 
 def main(argv: list[str]) -> int:
@@ -20,6 +20,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("name", nargs="*", help=f"{', '.join(BENCHES)}; none means all")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each figure of intake")
+    parser.add_argument("--sustained", type=float, default=300.0, help="seconds of pipeline")
     parser.add_argument("--events", type=int, default=600_000, help="in the backlog of drain")
     options = parser.parse_args(argv)
     if unknown := set(options.name) - set(BENCHES):
@@ -30,9 +31,11 @@ def main(argv: list[str]) -> int:
     runs: dict[str, Callable[[], Iterator[Figure]]] = {
         "intake": lambda: intake.run(server, options.seconds),
         "drain": lambda: drain.run(server, options.events),
+        "pipeline": lambda: pipeline.run(server, options.sustained),
         "loop": lambda: loop.run(server),
         "pages": lambda: pages.run(server),
         "sample": lambda: sample.run(server),
+        "chaos": chaos.bench,
     }
     failed = 0
     for name in options.name or BENCHES:

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
+from productops import serving
 from productops.lib import embedded
 from productops.run_ready import obstacle
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 60.0
-WEB = "-m uvicorn productops.asgi:application --host 127.0.0.1 --no-access-log --no-server-header"
 WORKER = "-m celery -A productops worker -Q ingest,default --without-gossip --without-mingle -l warning"
 BEAT = "-m celery -A productops beat -l warning --pidfile= -s"
 
@@ -34,12 +34,15 @@ class Hub:
     """`with Hub(server_url) as hub:` gives an empty, provisioned hub; what was started ends with it.
 
     `like` is another hub on the same server that nothing is connected to: its database is copied, which is
-    faster than making one.
+    faster than making one. `database` is an empty one that is there already, and stays.
     """
 
-    def __init__(self, server: str, *, like: Hub | None = None, has_redis: bool = True, **env: str) -> None:
+    def __init__(
+        self, server: str, *, like: Hub | None = None, database: str = "", has_redis: bool = True, **env: str
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="productops-hub-"))
-        self.server, self.database = server, f"productops_hub_{secrets.token_hex(5)}"
+        self.server, self.is_mine = server, not database
+        self.database = database or f"productops_hub_{secrets.token_hex(5)}"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -67,7 +70,8 @@ class Hub:
                 _execute(self.server, f'CREATE DATABASE "{self.database}" TEMPLATE "{self.like.database}"')
                 self.product_id, self.key, self.token = self.like.product_id, self.like.key, self.like.token
             else:
-                _execute(self.server, f'CREATE DATABASE "{self.database}"')
+                if self.is_mine:
+                    _execute(self.server, f'CREATE DATABASE "{self.database}"')
                 self.manage("migrate", "--noinput", "-v", "0")
                 self._provision()
         except BaseException:
@@ -81,7 +85,8 @@ class Hub:
         if self.redis:
             self.redis.stop()
         with suppress(psycopg2.Error):  # the server may be gone on purpose
-            _execute(self.server, f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
+            if self.is_mine:
+                _execute(self.server, f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _provision(self) -> None:
@@ -104,13 +109,14 @@ class Hub:
         found: dict[str, Any] = json.loads(said[said.index("{") :])
         return found
 
-    def start_web(self, workers: int = 1, application: str = "") -> None:
+    def start_web(self, workers: int = 1, application: str = serving.APPLICATION, wait_for: str = "/ready") -> None:
         """Serves the hub, or another ASGI `application`, and waits until it answers."""
-        words = WEB.replace("productops.asgi:application", application) if application else WEB
-        self._start("web", [*words.split(), "--port", str(self.port), "--workers", str(workers)])
+        self._start("web", serving.words(self.port, workers=workers, application=application))
         address = f"127.0.0.1:{self.port}"
         web = self.processes["web"]
-        self.wait(lambda: web.poll() is not None or not obstacle(address, self.url), "the web process", READY)
+        self.wait(
+            lambda: web.poll() is not None or not obstacle(address, self.url, wait_for), "the web process", READY
+        )
         if web.poll() is not None:
             raise RuntimeError(f"The web process ended:\n{self.log_of('web')}")
 

@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.http import Http404, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -82,7 +82,7 @@ def health(request: MemberRequest, pk: int) -> HttpResponse:
 def create(request: MemberRequest) -> HttpResponse:
     form = ReleaseForm(request.POST or None, products=request.workspace.products.order_by("name"))
     if not form.is_valid():
-        return _ask(request, form, _("New release"), reverse("releases:create", args=[request.workspace.slug]))
+        return pages.ask(request, form, _("New release"), reverse("releases:create", args=[request.workspace.slug]))
     given = form.cleaned_data
     release, _is_new = Release.objects.create_version(
         given["product"], given["version"], "browser", request.membership.user
@@ -97,7 +97,7 @@ def deploy(request: MemberRequest, pk: int) -> HttpResponse:
     form = DeployForm(request.POST or None)
     address = reverse("releases:deploy", args=[request.workspace.slug, pk])
     if not form.is_valid():
-        return _ask(request, form, _("Tell of a deploy"), address)
+        return pages.ask(request, form, _("Tell of a deploy"), address)
     given = form.cleaned_data
     try:
         release.deploy(
@@ -105,7 +105,7 @@ def deploy(request: MemberRequest, pk: int) -> HttpResponse:
         )
     except ValidationError as error:
         form.add_error(None, error)
-        return _ask(request, form, _("Tell of a deploy"), address)
+        return pages.ask(request, form, _("Tell of a deploy"), address)
     return _go(request, release)
 
 
@@ -203,15 +203,5 @@ def _chosen(request: MemberRequest, pk: int, signal: int, measure: str) -> tuple
     return release, found, request.GET.get("environment", "production").replace("\x00", "")[:40]
 
 
-def _ask(request: MemberRequest, form: Any, title: str, action: str) -> HttpResponse:
-    template = "releases/_ask.html" if pages.is_htmx(request) else "releases/ask.html"
-    return render(request, template, {"form": form, "title": title, "action": action})
-
-
 def _go(request: MemberRequest, release: Release) -> HttpResponse:
-    address = reverse("releases:health", args=[request.workspace.slug, release.pk])
-    if pages.is_htmx(request):
-        response = HttpResponse(status=204)
-        response["HX-Redirect"] = address
-        return response
-    return redirect(address)
+    return pages.go(request, reverse("releases:health", args=[request.workspace.slug, release.pk]))

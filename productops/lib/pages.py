@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 
 
 def is_htmx(request: HttpRequest) -> bool:
@@ -38,3 +38,18 @@ def unchanged(request: HttpRequest, stamp: str) -> HttpResponse | None:
     if request.GET.get("stamp") == stamp:
         return HttpResponse(status=204)
     return None
+
+
+def ask(request: HttpRequest, form: Any, title: str, action: str) -> HttpResponse:
+    """A small form: in the dialog for htmx, on a page of its own for everybody else."""
+    template = "productops/_ask.html" if is_htmx(request) else "productops/ask.html"
+    return render(request, template, {"form": form, "title": title, "action": action})
+
+
+def go(request: HttpRequest, address: str) -> HttpResponse:
+    """To another page, also out of a dialog."""
+    if not is_htmx(request):
+        return redirect(address)
+    response = HttpResponse(status=204)
+    response["HX-Redirect"] = address
+    return response

@@ -7,16 +7,14 @@ days of outcomes lie where they belong.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 
-import orjson
-
-from metrics.intake import routes, writer
-from metrics.intake.writer import Note
+from metrics.intake import inbox, routes, writer
+from metrics.intake.door import packed
+from metrics.intake.inbox import InboxRow, Note
 from productops.sample.wire import Account, Request
 
 #: Requests that share one commit.
@@ -30,10 +28,11 @@ class Turned(Exception):
 def take(requests: Iterable[Request], to: Account) -> int:
     """Commits all requests to the inbox; how many events they held."""
     taken, waiting = 0, iter(requests)
-    with closing(writer._connect()) as link:
+    with closing(writer.connect()) as link:
         while notes := [_note(request, to) for request in islice(waiting, TOGETHER)]:
-            writer._write(link, notes)
-            taken += sum(note.inbox[3] for note in notes if note.inbox)
+            with link, link.cursor() as cursor:
+                inbox.write(cursor, notes)
+            taken += sum(note.inbox.events for note in notes if note.inbox)
     return taken
 
 
@@ -46,13 +45,6 @@ def _note(request: Request, to: Account) -> Note:
     if key != to.key or protocol.product(call) not in {"", str(to.product)}:
         raise Turned(f"{request.path}: another key")
     parsed = parse(str(to.product))
-    body = orjson.dumps(
-        {
-            "events": [event[:] for event in parsed.events],
-            "outcomes": [[*key, n] for key, n in parsed.outcomes.items()],
-        }
-    )
     number = int(request.at * 1000) << 80 | (uuid.uuid4().int & ((1 << 80) - 1))
     at = datetime.fromtimestamp(request.at, UTC)
-    inbox = (uuid.UUID(int=number), to.product, protocol.name, len(parsed.events), body, at)
-    return Note(inbox=inbox, outcomes=Counter())
+    return Note(InboxRow(to.product, uuid.UUID(int=number), protocol.name, len(parsed.events), packed(parsed), at))

@@ -29,7 +29,7 @@ from productops.sample.timeline import (
 
 #: Visits in the whole story at scale 1; a visit makes about two facts.
 VISITS = 102_000
-FAILURE_RATE, BROKEN_RATE, CRASH_RATE = 0.04, 0.30, 0.006
+FAILURE_RATE, BROKEN_RATE, CRASH_RATE = 0.04, 0.34, 0.006
 #: Chance that a visit by somebody who has the new feature tries it, and that they ever do so again.
 TRY_RATE, AGAIN_RATE = 0.013, 0.06
 #: Share of failed checkouts that also send an error report.

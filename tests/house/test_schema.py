@@ -31,6 +31,8 @@ PROMISED = {
     ("/api/v1/customers", "get"),
     ("/api/v1/customers", "post"),
     ("/api/v1/outcomes", "get"),
+    ("/api/v1/limits", "get"),
+    ("/api/v1/limits", "put"),
 }
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from activity.models import Event as Activity
 from metrics import ledger, partitions
-from metrics.intake.writer import hour_of
+from metrics.intake.inbox import hour_of
 from metrics.models import Inbox, IngestKey, Outcome, Quarantine, Refusal
 from releases.models import Feature, Product
 from tests import make
@@ -157,7 +157,7 @@ def test_workspace_without_products_says_what_to_do(tienda, bob, carol, as_):
 def test_replay_puts_it_back_and_it_is_counted(tienda, shop, carol, as_):
     partitions.ensure(timezone.now())
     found = aside(shop)
-    assert as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.pk])).status_code == 302
+    assert as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.batch_id])).status_code == 302
     assert not Quarantine.objects.exists()
     row = Inbox.objects.get()
     assert (row.batch_id, row.attempts, row.lease) == (found.batch_id, 0, None)
@@ -166,7 +166,7 @@ def test_replay_puts_it_back_and_it_is_counted(tienda, shop, carol, as_):
 
 
 def test_replaying_twice_counts_once(tienda, shop, carol, as_):
-    url = reverse("metrics:replay", args=[tienda.slug, aside(shop).pk])
+    url = reverse("metrics:replay", args=[tienda.slug, aside(shop).batch_id])
     assert [as_(carol).post(url).status_code for _ in range(2)] == [302, 404]
     assert Inbox.objects.count() == 1
 
@@ -174,19 +174,19 @@ def test_replaying_twice_counts_once(tienda, shop, carol, as_):
 def test_replay_of_a_batch_that_came_again_keeps_one(tienda, shop, carol, as_):
     found = aside(shop)
     make.batch(shop, [make.event()], batch_id=found.batch_id)
-    as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.pk]))
+    as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.batch_id]))
     assert Inbox.objects.count() == 1
 
 
 def test_foreign_quarantine_is_404_and_stays(tienda, shop, carol, mallory, as_):
     found = aside(theirs(mallory))
-    assert as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.pk])).status_code == 404
+    assert as_(carol).post(reverse("metrics:replay", args=[tienda.slug, found.batch_id])).status_code == 404
     assert Quarantine.objects.count() == 1
 
 
 def test_agent_sees_it_and_may_not_replay(tienda, shop, bob, as_):
     outcome(shop, "accepted", 1)
-    url = reverse("metrics:replay", args=[tienda.slug, aside(shop).pk])
+    url = reverse("metrics:replay", args=[tienda.slug, aside(shop).batch_id])
     text = as_(bob).get(page(tienda)).content.decode()
     assert "Set aside" in text
     assert url not in text

@@ -21,6 +21,7 @@ from metrics.models import (
     Account,
     CustomerDay,
     Inbox,
+    Limit,
     Message,
     Outcome,
     Quarantine,
@@ -68,9 +69,9 @@ def outcomes(**where: object) -> int:
 
 def test_same_batch_twice_counts_once(shop):
     events = [make.event() for _number in range(5)]
-    first = make.batch(shop, events)
+    first = make.batch(shop, events, digest=b"d")
     assert drain.run() == 5
-    make.batch(shop, events, batch_id=first.batch_id)
+    make.batch(shop, events, batch_id=first.batch_id, digest=b"d")
     assert drain.run() == 0
     assert sums(RollupMinute)["n"] == sums(RollupHour)["n"] == 5
     assert outcomes(outcome="accepted") == 5
@@ -204,7 +205,16 @@ def test_values_of_a_slice_are_bounded(shop):
     names = set(RollupMinute.objects.exclude(slice="").values_list("slice", flat=True))
     assert len(names) == 21
     assert sums(RollupMinute, slice="plan=other")["n"] == 11
-    assert SliceValue.objects.count() == 20
+    assert SliceValue.objects.filter(dimension="plan").count() == 20
+
+
+def test_environments_are_bounded(shop):
+    make.counted(shop, [make.event(environment=f"e{n:02}") for n in range(30)])
+    make.counted(shop, [make.event(environment="one more"), make.event(environment="e05")])
+    found = RollupMinute.objects.filter(slice="").values_list("environment", flat=True).distinct()
+    assert len(found) == 21
+    assert sums(RollupMinute, environment="other")["n"] == 11
+    assert sums(RollupMinute, environment="e05")["n"] == 2
 
 
 def test_signals_are_bounded(shop):
@@ -253,9 +263,9 @@ def test_the_ledger_adds_up(shop):
     """received = accepted + duplicate + what the door left out, to the last event."""
     events = crowd(300, seed=5)
     make.batch(shop, events, Parsed([], {("use", "filtered", "not_used"): 7, ("error", "invalid", "no_object"): 2}))
-    again = make.batch(shop, events[:50])
+    again = make.batch(shop, events[:50], digest=b"d")
     drain.run()
-    make.batch(shop, events[:50], batch_id=again.batch_id)
+    make.batch(shop, events[:50], batch_id=again.batch_id, digest=b"d")
     drain.run()
     assert outcomes() == 300 + 9 + 50 + 50
     assert outcomes(outcome="accepted") == 300 == seen()
@@ -356,7 +366,7 @@ def test_a_body_that_cannot_be_read_is_poison_too(shop, body):
 
 def test_a_dead_workers_lease_runs_out(shop):
     make.batch(shop, [make.event()])
-    assert len(drain._claim(uuid4())) == 1
+    assert len(drain._claim(shop.pk, uuid4())) == 1
     assert drain.run() == 0  # leased by somebody who is dead
     Inbox.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert drain.run() == 1
@@ -365,7 +375,7 @@ def test_a_dead_workers_lease_runs_out(shop):
 def test_a_worker_that_lost_its_lease_counts_nothing(shop):
     make.batch(shop, [make.event()])
     lease = uuid4()
-    [part] = drain._parts(drain._claim(lease))
+    [part] = drain._parts(shop.pk, drain._claim(shop.pk, lease))
     Inbox.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert drain.run() == 1
     assert drain.count(lease, part) == 0
@@ -397,3 +407,17 @@ def test_concurrent_drains_of_the_same_event_count_it_once(shop):
         make.batch(shop, [event], body=orjson.dumps({"events": [event[:]], "outcomes": []}))
     assert sum(together(*[drain.run] * 4)) == 1
     assert sums(RollupMinute)["n"] == 1
+
+
+def test_in_a_spike_everything_is_counted_and_nothing_kept(shop):
+    make.counted(shop, [make.event()])
+    Limit.objects.create(product=shop, spike_since=timezone.now())
+    make.batch(shop, [make.event() for _number in range(9)])
+    assert drain.run() == 9
+    assert sums(RollupMinute)["n"] == 10
+    assert Kept.objects.count() == 1
+    told = dict(Outcome.objects.filter(product_id=shop.pk).values_list("reason", "n"))
+    assert told == {"": 1, "spike": 9}
+    Limit.objects.update(spike_since=None)
+    make.counted(shop, [make.event()])
+    assert Kept.objects.count() == 2

@@ -39,8 +39,8 @@ def counted(hub: Hub) -> int:
     return hub.value("SELECT coalesce(sum(n), 0)::int FROM metrics_rollup_hour WHERE slice = ''")
 
 
-def test_without_postgresql_nothing_is_promised(private):
-    """503 and Retry-After while it is frozen or gone; a 2xx is always stored; it recovers by itself."""
+def test_without_postgresql_everything_is_spooled(private):
+    """Frozen: no answer before the commit. Gone: kept on the disk, also when the web is killed meanwhile."""
     hub, server = private
     accepted = 0
     with httpx.Client(timeout=15) as client:
@@ -57,20 +57,46 @@ def test_without_postgresql_nothing_is_promised(private):
         finally:
             freeze(server, signal.SIGCONT)
         server.stop()
-        refused = [send(client, hub) for _number in range(10)]
-        assert {answer.status_code for answer in refused} == {503}
-        assert all(answer.headers["retry-after"] == "2" for answer in refused)
+        assert [send(client, hub).status_code for _number in range(10)] == [200] * 10
+        hub.kill("web")
+        hub.start_web(wait_for="/live")
+        assert [send(client, hub).status_code for _number in range(10)] == [200] * 10
+        broken = client.post(f"{hub.url}/api/v1/events", content=b"{", headers={"Authorization": f"Bearer {hub.key}"})
+        assert broken.status_code == 400
+        unknown = client.post(f"{hub.url}/api/v1/events", json=[], headers={"Authorization": f"Bearer {'f' * 32}"})
+        assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")  # nobody can say whose it is
+        accepted += 20
         server.child.start()
-        began = time.monotonic()
-        while send(client, hub).status_code != 200:
-            assert time.monotonic() - began < 20
-            time.sleep(0.1)
+        hub.wait(lambda: not list((hub.folder / "data" / "spool").iterdir()), "an empty spool", 20)
+        assert send(client, hub).status_code == 200
         accepted += 1
     assert hub.value("SELECT sum(events)::int FROM metrics_inbox") == accepted
     hub.start_worker()
     hub.manage("shell", "-c", "from metrics.counting import drain; drain.run()")
     hub.wait_drained()
     assert counted(hub) == accepted
+    assert dict(hub.rows("SELECT outcome, sum(n)::int FROM metrics_outcome GROUP BY 1")) == {
+        "accepted": accepted,
+        "invalid": 1,
+    }
+
+
+def test_a_full_spool_promises_nothing(private):
+    hub, server = private
+    hub.stop("web")
+    hub.env["SPOOL_MB"] = "0"
+    hub.start_web()
+    with httpx.Client(timeout=15) as client:
+        assert send(client, hub).status_code == 200
+        before = hub.value("SELECT sum(events)::int FROM metrics_inbox")
+        server.stop()
+        refused = [send(client, hub) for _number in range(10)]
+        assert {(a.status_code, a.headers["retry-after"]) for a in refused} == {(503, "2")}
+        server.child.start()
+        hub.wait(lambda: send(client, hub).status_code == 200, "PostgreSQL again", 20)
+    assert hub.value("SELECT sum(events)::int FROM metrics_inbox") == before + 1
+    shed = "SELECT sum(n)::int FROM metrics_outcome WHERE outcome = 'shed'"
+    hub.wait(lambda: hub.value(shed) >= 10, "the count of what was shed", 5)  # and maybe tries while it came up
 
 
 def freeze(server: embedded.Postgres, number: int) -> None:

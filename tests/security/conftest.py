@@ -23,6 +23,7 @@ from accounts.models import User
 from metrics.models import IngestKey
 from releases.models import Product
 from tests import make
+from tests.conftest import BEYOND_DJANGO
 from tests.security import world as worlds
 from tests.security.world import World
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: Starts the hub with less patience for slow bodies than in production, so that nobody waits 15 s.
 _START = (
     "import sys, uvicorn, productops.asgi; from metrics.intake import door; door.PATIENCE = 1.5;"
+    "from productops.lib import patience; patience.LONGEST = 1.5;"
     "uvicorn.run('productops.asgi:application', fd=int(sys.argv[1]), access_log=False, server_header=False)"
 )
 
@@ -179,6 +181,7 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[Callabl
     with django_db_blocker.unblock():
         yield run
         tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+        tables |= set(BEYOND_DJANGO)
         tables -= {"django_migrations", ContentType._meta.db_table}
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY CASCADE")

@@ -130,8 +130,9 @@ PAGES: dict[str, Route] = {
     "releases:signal_data": Route(VIEW, "G", _signal),
     "metrics:data": Route("data.view", "GH"),
     "metrics:watch": Route("data.view", "GH"),
+    "metrics:limit": Route("product.edit", "GP", lambda world: {"pk": world.product.pk}),
     "metrics:rotate": Route("product.edit", "P", lambda world: {"pk": world.key.pk}),
-    "metrics:replay": Route("product.edit", "P", lambda world: {"pk": world.quarantine[0].pk}),
+    "metrics:replay": Route("product.edit", "P", lambda world: {"batch": world.quarantine[0].batch_id}),
 }
 
 
@@ -173,6 +174,7 @@ API: dict[str, Api] = {
     ),
     "api:customers": Api({"GET": VIEW, "POST": "customer.edit"}),
     "api:outcomes": Api({"GET": "data.view"}),
+    "api:limits": Api({"GET": "data.view", "PUT": "product.edit"}),
     # What sentry-cli asks.
     "sentry_cli:info": Api({"GET": VIEW}),
     "sentry_cli:of": Api({"GET": VIEW}, _cli("org", "project")),

@@ -476,3 +476,80 @@ def test_odd_charsets_of_pages(hub, charset):
         answer = client.post("/api/v1/complaints", content=b'{"text": 1', headers=bearer)
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/e/", "/v1/t", "/api/v1/events"])
+def test_half_characters_in_a_large_body_stop_nobody(hub, path):
+    """Mending them costs a callback each; a small gzip must not buy seconds of everybody's time."""
+    body = gzip.compress(b'["\\ud800' + b"\\n" * 9_000_000 + b'"]', 9)
+    said: list[float] = []
+
+    def ask() -> None:
+        with hub.client() as client:
+            for _time in range(20):
+                began = time.monotonic()
+                assert client.get("/live").status_code == 200
+                said.append(time.monotonic() - began)
+                time.sleep(0.1)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    answer = post(hub, (path, {"Content-Encoding": "gzip", "Authorization": f"Bearer {hub.key}"}, body))
+    asking.join()
+    assert answer.status_code in {400, 401}
+    assert max(said) < 2, max(said)
+
+
+def test_what_is_packed_inside_stops_nobody(hub):
+    rows = [{"event": "a", "properties": {"x": "token=a;" * 500}}] * 2_000
+    body = gzip.compress(json.dumps({"api_key": hub.key, "batch": rows}).encode(), 9)
+    said: list[float] = []
+
+    def send() -> None:
+        answer = httpx.post(f"{hub.url}/e/", content=body, headers={"Content-Type": "text/plain"}, timeout=60)
+        said.append(answer.status_code)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    slowest = 0.0
+    with hub.client() as client:
+        while sending.is_alive():
+            began = time.monotonic()
+            assert client.get("/live").status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.05)
+    assert said == [200]
+    assert slowest < 2, slowest
+
+
+def test_too_many_parameters(hub):
+    query = "&".join(["a=1"] * 51)
+    answer = post(hub, (f"/api/v1/events?{query}", {"Authorization": f"Bearer {hub.key}"}, b"[]"))
+    assert (answer.status_code, answer.json()["reason"]) == (400, "bad_query")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("encoding", ["deflate, gzip", "deflate"])
+def test_nothing_in_many_wrappings(hub, encoding):
+    body = gzip.compress(b"") if "gzip" in encoding else b""
+    answer = post(hub, own(hub.key, body, **{"Content-Encoding": encoding}))
+    assert answer.status_code == 400
+
+
+def test_slow_bodies_do_not_hold_the_pages(hub):
+    """More of them than there are threads, each a byte at a time."""
+    slow = []
+    for _number in range(12):
+        link = socket.create_connection(hub.place)
+        link.sendall(b"POST /sign-in/ HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nx" % hub.url[7:].encode())
+        slow.append(link)
+    try:
+        with hub.client() as client:
+            began = time.monotonic()
+            assert client.get("/sign-in/").status_code == 200
+            assert time.monotonic() - began < 3
+        slow[0].settimeout(20)
+        assert b" 408 " in slow[0].recv(100)
+    finally:
+        for link in slow:
+            link.close()

@@ -329,11 +329,11 @@ def test_role_lowered_counts_for_tokens_too(world):
 def test_another_workspaces_quarantine_and_key(world, elsewhere):
     """POSTs that only have an id: nothing of theirs moves."""
     owner = browser(elsewhere.owner)
-    for name, pk in (("metrics:rotate", world.key.pk), ("metrics:replay", world.quarantine[0].pk)):
+    for name, pk in (("metrics:rotate", world.key.pk), ("metrics:replay", world.quarantine[0].batch_id)):
         assert owner.post(reverse(name, args=[elsewhere.workspace.slug, pk])).status_code == 404
     assert IngestKey.objects.get(pk=world.key.pk).revoked_at is None
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM metrics_quarantine WHERE id = %s", [world.quarantine[0].pk])
+        cursor.execute("SELECT count(*) FROM metrics_quarantine WHERE batch_id = %s", [world.quarantine[0].batch_id])
         assert cursor.fetchone() == (1,)
 
 

@@ -17,6 +17,7 @@ from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import reverse
 
+from productops import serving
 from productops.lib import headers as ours
 from tests import make
 from tests.security import world as worlds
@@ -340,5 +341,8 @@ def test_policies_allow_nothing_inline():
 
 
 def test_servers_are_started_without_their_name():
-    for place in ("Dockerfile", "productops/run.py"):
-        assert "--no-server-header" in (ROOT / place).read_text(), place
+    """And with the same words in the container as anywhere else."""
+    said = serving.words(8000, "0.0.0.0")
+    assert "--no-server-header" in said
+    container = (ROOT / "Dockerfile").read_text().replace("${WEB_WORKERS:-2}", "1")
+    assert " ".join(said) in container

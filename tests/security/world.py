@@ -15,7 +15,7 @@ from activity.models import Event as Activity
 from feedback.models import Complaint, Contact, Customer
 from incidents import attending, ledger
 from incidents.models import Incident, Report, Update
-from metrics.intake.writer import hour_of
+from metrics.intake.inbox import hour_of
 from metrics.models import IngestKey, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
 from releases.models import Feature, Product, Release
 from tests import make

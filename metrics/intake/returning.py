@@ -1,0 +1,60 @@
+"""Stores what was spooled, each request once, whatever became of the commit that broke."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date
+
+import orjson
+
+from metrics.intake.inbox import Cursor, InboxRow, Key, OutcomeKey, by_key, digests, insert, of_kinds, write_outcomes
+from metrics.intake.spool import Record
+
+_COUNTED = """
+SELECT product_id, replace(event_id::text, '-', '') FROM metrics_event_seen
+WHERE product_id = ANY(%s) AND event_id = ANY(%s::uuid[])
+"""
+_MORE = "UPDATE metrics_limit SET in_month = in_month + %s WHERE product_id = %s AND month = %s"
+
+
+def bring_back(cursor: Cursor, records: Sequence[Record]) -> int:
+    """Stores what was spooled; how many requests were new. What may have been stored before the connection broke is
+    left out when it was; what a client sent twice is counted as sent again."""
+    rows = _not_stored(cursor, records)
+    first: dict[Key, InboxRow] = {}
+    again = []
+    for row in rows:
+        if first.setdefault(row.key, row) is not row:
+            again.append(row)
+    done = digests(cursor, [row.key for row in first.values() if row.digest]) if any(r.digest for r in rows) else {}
+    new = insert(cursor, sorted((row for row in first.values() if row.key not in done), key=by_key))
+    maybe = {record.row.key for record in records if record.is_maybe_stored}
+    again += [row for key, row in first.items() if key not in new and key not in maybe]
+    outcomes: Counter[OutcomeKey] = Counter()
+    for row in again:
+        kinds = Counter(event[1] for event in orjson.loads(row.body)["events"])
+        outcomes.update(of_kinds(row, kinds, "duplicate", "batch"))
+    taken: Counter[tuple[int, date]] = Counter()
+    for key in new:
+        taken[key[0], first[key].received_at.astimezone(UTC).date().replace(day=1)] += first[key].events
+    for (product, month), n in sorted(taken.items()):
+        cursor.execute(_MORE, [n, product, month])
+    write_outcomes(cursor, outcomes)
+    return len(new)
+
+
+def _not_stored(cursor: Cursor, records: Sequence[Record]) -> list[InboxRow]:
+    """All rows but those of broken commits whose every event was counted already."""
+    held: dict[Key, set[tuple[int, str]]] = {}
+    for record in records:
+        if record.is_maybe_stored and record.row.events:
+            events = orjson.loads(record.row.body)["events"]
+            held[record.row.key] = {(record.row.product, event[0]) for event in events}
+    if not held:
+        return [record.row for record in records]
+    wanted = set().union(*held.values())
+    cursor.execute(_COUNTED, [sorted({product for product, _id in wanted}), [id_ for _product, id_ in wanted]])
+    counted = set(cursor.fetchall())
+    done = {key for key, ids in held.items() if ids <= counted}
+    return [record.row for record in records if not record.is_maybe_stored or record.row.key not in done]
