@@ -20,10 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from metrics.counting import drain
-from metrics.intake import own, table
+from metrics.intake import own, stored, table
 from metrics.intake.clean import json_loads, stable_id
 from metrics.intake.decode import EVENT_LIMIT
-from metrics.intake.door import packed
 from metrics.intake.event import HISTORY_LIMIT, Event, Parsed, Refused
 from metrics.models import Backfill, Inbox
 from releases.models import Product
@@ -76,7 +75,7 @@ def _store(backfill: Backfill, step: list[tuple[int, Row]]) -> None:
         backfill.save(update_fields=["rows", "accepted", "refused", "faults"])
         Inbox.objects.create(
             product_id=backfill.product_id, batch_id=uuid4(), protocol="backfill", events=len(events),
-            body=packed(parsed), received_at=now,
+            body=stored.pack(parsed.events, parsed.outcomes), received_at=now,
         )  # fmt: skip
 
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from django.utils import timezone
 
 from accounts.models import ApiToken, Membership, User, Workspace
 from feedback.models import Complaint, Customer
 from incidents.models import Incident
 from metrics.counting import drain
+from metrics.intake import stored
 from metrics.intake.event import Event, Parsed
 from metrics.models import Inbox, IngestKey, Regression, Signal
 from releases.models import Product, Release
@@ -82,11 +82,10 @@ def event(name: str = "checkout", **fields: Any) -> Event:
 
 def batch(product: Product, events: list[Event], outcomes: Parsed | None = None, **fields: Any) -> Inbox:
     """An accepted request, as the door commits it."""
-    left = outcomes.outcomes if outcomes else {}
-    body = {"events": [e[:] for e in events], "outcomes": [[*name, n] for name, n in left.items()]}
+    body = stored.pack(events, outcomes.outcomes if outcomes else {})
     given = {
         "batch_id": uuid4(), "product_id": product.pk, "protocol": "productops", "events": len(events),
-        "body": orjson.dumps(body), "received_at": timezone.now(),
+        "body": body, "received_at": timezone.now(),
     }  # fmt: skip
     return Inbox.objects.create(**{**given, **fields})
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from metrics.detection.histogram import bin_of
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.detection.histogram import BINS, bin_of
 from metrics.intake.event import AGGREGATED, Event
 
 
@@ -31,6 +33,18 @@ class Key(NamedTuple):
     release: int
     slice: str
     bucket: int  # unix seconds
+
+
+class Look(NamedTuple):
+    """What decides where an event is counted."""
+
+    kind: str
+    name: str
+    environment: str
+    release: str
+    plan: str
+    platform: str
+    minute: float  # unix seconds
 
 
 class Cohort(NamedTuple):
@@ -107,22 +121,36 @@ class Crowd:
 class Place:
     """Where events that look alike are counted: one minute of one signal, release, environment and slices."""
 
-    __slots__ = ("crowd", "key", "pairs", "slices", "sum", "values")
+    __slots__ = ("crowd", "key", "slices", "sum")
 
     def __init__(self, key: Key, slices: tuple[str, ...], crowd: Crowd) -> None:
         self.key, self.slices, self.crowd = key, slices, crowd
         self.sum = Sum()
-        self.values: list[float] = []
-        self.pairs: list[list[Any]] = []  # ms, how many
 
-    def add_values(self) -> None:
-        bins = Counter(bin_of(self.values).tolist())
-        self.sum.timed, self.sum.total = len(self.values), sum(self.values)
-        for (value, many), bin_ in zip(self.pairs, bin_of([value for value, _n in self.pairs]).tolist(), strict=True):
-            bins[bin_] += many
-            self.sum.timed += many
-            self.sum.total += value * many
-        self.sum.bins = dict(bins)
+    def add_values(self, pairs: Sequence[Sequence[float]]) -> None:
+        """Durations that a client counted itself: pairs of (ms, how many)."""
+        row = self.sum
+        for (value, many), bin_ in zip(pairs, bin_of([value for value, _n in pairs]).tolist(), strict=True):
+            row.bins[bin_] = row.bins.get(bin_, 0) + int(many)
+            row.timed += int(many)
+            row.total += value * many
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One entry for each event: where it is counted (a place's number), what it adds, and its number in the list."""
+
+    at_place: NDArray[np.int64]
+    minute: NDArray[np.int64]
+    n: NDArray[np.int64]
+    bad: NDArray[np.int64]
+    at: NDArray[np.float64]
+    events: NDArray[np.int64]
+
+    def where(self, mask: NDArray[np.bool_]) -> Columns:
+        if mask.all():
+            return self
+        return Columns(*(getattr(self, each.name)[mask] for each in fields(self)))
 
 
 @dataclass
@@ -142,46 +170,116 @@ class Grouped:
                 row.add(place.sum)
         return found
 
+    def people(self) -> dict[Cohort, dict[int, int]]:
+        """cohort -> user -> bad events."""
+        return {cohort: crowd.bad_by_user() for cohort, crowd in self.crowds.items() if crowd.firsts}
+
     def usage(self) -> dict[tuple[str, Cohort], Usage]:
         return {(name, cohort): row for cohort, crowd in self.crowds.items() for name, row in crowd.usage.items()}
 
 
-def group(events: Iterable[Event], known: Known) -> Grouped:
+def group(events: Sequence[Event], known: Known) -> Grouped:
     """Everything the events add up to, by minute. Hours are made from the minutes by `by_hour`."""
     found = Grouped()
+    if not events:
+        return found
+    each: Any = Event(*zip(*events, strict=True))  # of all events, field by field
+    minutes = np.array(each.at) // 60 * 60
     # Most events look like many others; what follows from their looks is found out once.
-    places: dict[tuple[object, ...], Place | None] = {}
-    hashes: dict[str, int] = {}
-    for event in events:
-        minute = int(event.at) // 60 * 60
-        looks = (event.kind, event.name, event.environment, event.release, event.plan, event.platform, minute)
-        place = places.get(looks, _NOWHERE)
-        if place is _NOWHERE:
-            place = places[looks] = _place(found, event, minute, known)
-        if place is None:  # identify and feedback are not measured
-            continue
-        bad, row, crowd = event.bad, place.sum, place.crowd
-        row.n += event.n
-        row.bad += bad
-        if event.value is not None:
-            place.values.append(event.value)
-        elif event.flags & AGGREGATED and "timed" in event.props:
-            place.pairs += event.props["timed"]
-        if event.customer:
-            _use(crowd.usage, event)
-        if event.user:
-            user = hashes.get(event.user)
-            if user is None:
-                user = hashes[event.user] = user_hash(event.user)
-            first = crowd.firsts.get(user)
-            if first is None or minute < first[0]:
-                crowd.firsts[user] = (minute, bad, row)
-            if bad:
-                crowd.bads.setdefault(user, []).append((minute, bad, row))
-    for place in found.places:
-        if place.values or place.pairs:
-            place.add_values()
+    seen = (each.kind, each.name, each.environment, each.release, each.plan, each.platform, minutes.tolist())
+    looks, at_place = _coded(zip(*seen, strict=True))
+    places = [_place(found, Look(*look), known) for look in looks]
+    is_measured = np.array([place is not None for place in places])[at_place]
+    counted = Columns(
+        at_place=at_place, minute=minutes.astype(np.int64), n=np.array(each.n), bad=np.array(each.bad),
+        at=np.array(each.at), events=np.arange(len(events)),
+    ).where(is_measured)  # fmt: skip
+    spots = [place or _NOWHERE for place in places]
+    _add_counts(spots, counted)
+    _add_values(spots, counted, each, events)
+    _add_usage(spots, counted, each)
+    _add_people(spots, counted, each)
     return found
+
+
+def _add_counts(places: list[Place], counted: Columns) -> None:
+    n = np.bincount(counted.at_place, counted.n, len(places)).astype(np.int64).tolist()
+    bad = np.bincount(counted.at_place, counted.bad, len(places)).astype(np.int64).tolist()
+    for place, its_n, its_bad in zip(places, n, bad, strict=True):
+        place.sum.n, place.sum.bad = its_n, its_bad
+
+
+def _add_values(places: list[Place], counted: Columns, each: Any, events: Sequence[Event]) -> None:
+    values = np.array(each.value, dtype=np.float64)[counted.events]  # None becomes NaN
+    timed = ~np.isnan(values)
+    at_place, values = counted.at_place[timed], values[timed]
+    both, counts = np.unique(at_place * BINS + bin_of(values), return_counts=True)
+    for place, bin_, count in zip((both // BINS).tolist(), (both % BINS).tolist(), counts.tolist(), strict=True):
+        places[place].sum.bins[bin_] = count
+    n, total = np.bincount(at_place, minlength=len(places)), np.bincount(at_place, values, len(places))
+    for place, its_n, its_total in zip(places, n.tolist(), total.tolist(), strict=True):
+        place.sum.timed, place.sum.total = its_n, its_total
+    flags = np.array(each.flags)[counted.events]
+    for row in np.flatnonzero((flags & AGGREGATED > 0) & ~timed).tolist():
+        if pairs := events[counted.events[row]].props.get("timed"):
+            places[counted.at_place[row]].add_values(pairs)
+
+
+def _add_usage(places: list[Place], counted: Columns, each: Any) -> None:
+    """What each customer did in each cohort."""
+    names, codes = _coded(each.customer)
+    counted = counted.where(_is_named(names, codes[counted.events]))
+    if not counted.events.size:
+        return
+    crowds, crowd = _crowds(places)
+    both, row = np.unique(crowd[counted.at_place] * len(names) + codes[counted.events], return_inverse=True)
+    struggles = np.array([bool(props.get("struggle")) if props else False for props in each.props])[counted.events]
+    last = np.zeros(len(both))
+    np.maximum.at(last, row, counted.at)
+    sums = [np.bincount(row, what).astype(np.int64).tolist() for what in (counted.n, counted.bad, struggles)]
+    for pair, *parts in zip(both.tolist(), *sums, last.tolist(), strict=True):
+        crowds[pair // len(names)].usage[names[pair % len(names)]] = Usage(*parts)
+
+
+def _add_people(places: list[Place], counted: Columns, each: Any) -> None:
+    """Who was seen in each cohort: the earliest visit of each, and the bad ones."""
+    names, codes = _coded(each.user)
+    counted = counted.where(_is_named(names, codes[counted.events]))
+    if not counted.events.size:
+        return
+    crowds, crowd = _crowds(places)
+    hashes = [user_hash(name) for name in names]
+    by_minute = counted.minute.argsort(kind="stable")
+    pairs = crowd[counted.at_place] * len(names) + codes[counted.events]
+    both, first = np.unique(pairs[by_minute], return_index=True)
+    rows = by_minute[first]
+    seen = zip(counted.minute[rows].tolist(), counted.bad[rows].tolist(), counted.at_place[rows].tolist(), strict=True)
+    for pair, (minute, bad, place) in zip(both.tolist(), seen, strict=True):
+        crowds[pair // len(names)].firsts[hashes[pair % len(names)]] = (minute, bad, places[place].sum)
+    for row in np.flatnonzero(counted.bad > 0).tolist():
+        place = places[counted.at_place[row]]
+        visit = (int(counted.minute[row]), int(counted.bad[row]), place.sum)
+        place.crowd.bads.setdefault(hashes[pairs[row] % len(names)], []).append(visit)
+
+
+def _coded(values: Iterable[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """(the different values, for each value its place among them)."""
+    known: dict[Any, int] = {}
+    places = [known.setdefault(value, len(known)) for value in values]
+    return list(known), np.array(places)
+
+
+def _is_named(names: list[str], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = codes != (names.index("") if "" in names else -1)
+    return mask
+
+
+def _crowds(places: list[Place]) -> tuple[list[Crowd], NDArray[np.int64]]:
+    """(the different crowds, for each place its crowd's place among them)."""
+    known: dict[int, int] = {}
+    at = [known.setdefault(id(place.crowd), len(known)) for place in places]
+    crowds = {id(place.crowd): place.crowd for place in places}
+    return [crowds[number] for number in known], np.array(at)
 
 
 def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
@@ -198,16 +296,17 @@ def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
 _minute_and_bad = itemgetter(0, 1)
 
 
-def _place(found: Grouped, event: Event, minute: int, known: Known) -> Place | None:
-    signal = known.signals.get((event.kind, event.name))
+def _place(found: Grouped, look: Look, known: Known) -> Place | None:
+    """None: identify and feedback are not measured."""
+    signal = known.signals.get((look.kind, look.name))
     if signal is None:
         return None
-    release = known.releases.get(event.release, 0)
-    cohort = Cohort(datetime.fromtimestamp(minute, UTC).date(), signal, release, event.environment)
+    release, minute = known.releases.get(look.release, 0), int(look.minute)
+    cohort = Cohort(datetime.fromtimestamp(minute, UTC).date(), signal, release, look.environment)
     crowd = found.crowds.get(cohort)
     if crowd is None:
         crowd = found.crowds[cohort] = Crowd()
-    place = Place(Key(signal, event.environment, release, "", minute), _slices(event, known), crowd)
+    place = Place(Key(signal, look.environment, release, "", minute), _slices(look, known), crowd)
     found.places.append(place)
     return place
 
@@ -217,26 +316,14 @@ def user_hash(user: str) -> int:
     return int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def _slices(event: Event, known: Known) -> tuple[str, ...]:
+def _slices(look: Look, known: Known) -> tuple[str, ...]:
     names = [""]
-    if event.plan:
-        names.append(f"plan={event.plan if event.plan in known.plans else 'other'}")
-    if event.platform:
-        names.append(f"platform={event.platform if event.platform in known.platforms else 'other'}")
+    if look.plan:
+        names.append(f"plan={look.plan if look.plan in known.plans else 'other'}")
+    if look.platform:
+        names.append(f"platform={look.platform if look.platform in known.platforms else 'other'}")
     return tuple(names)
 
 
-def _use(usage: dict[str, Usage], event: Event) -> None:
-    row = usage.get(event.customer)
-    if row is None:
-        row = usage[event.customer] = Usage()
-    row.uses += event.n
-    row.failures += event.bad
-    if event.props.get("struggle"):
-        row.struggles += 1
-    if event.at > row.last:
-        row.last = event.at
-
-
-#: Stands for looks that were not met yet; None stands for those that are not measured.
+#: Stands for looks that are not measured.
 _NOWHERE = Place(Key(0, "", 0, "", 0), (), Crowd())

@@ -4,45 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import NamedTuple
 
+from django.db.models import Min
 from django.utils import timezone
 
 from metrics.counting.grouping import Known
 from metrics.intake.event import Event
 from metrics.models import Signal, SliceValue
 from metrics.models.signal import OTHER, SIGNALS_PER_PRODUCT, VALUES_PER_SLICE
-from releases.models import Feature, Product, Release
+from releases.models import Deploy, Feature, Product, Release
 
 MEASURED = ("use", "session", "error")
 FEATURES_PER_PRODUCT = 200
 _FAR = float("inf")
 
 
+class Look(NamedTuple):
+    """The names one event uses."""
+
+    environment: str
+    kind: str
+    name: str
+    feature: str
+    release: str
+    plan: str
+    platform: str
+
+
+_look = itemgetter(*map(Event._fields.index, Look._fields))
+
+
 def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
     """Ids for all names, and the events with names beyond the bounds renamed to OTHER."""
     # Thousands of events hold few different names.
-    events = _bounded_environments(product, events)
-    looks = {(e.kind, e.name, e.feature, e.release, e.plan, e.platform) for e in events}
-    wanted = {(kind, name): feature for kind, name, feature, *_rest in sorted(looks) if kind in MEASURED}
+    looks = set(map(_look, events))
+    environments = _slice_values(product, "environment", {look.environment for look in map(Look._make, looks)})
+    if any(look[0] not in environments for look in looks):
+        events = [e if e.environment in environments else e._replace(environment=OTHER) for e in events]
+        looks = set(map(_look, events))
+    seen = sorted(map(Look._make, looks))
+    wanted = {(look.kind, look.name): look.feature for look in seen if look.kind in MEASURED}
     signals, events = _signals(product, wanted, events)
-    releases = Release.objects.discover(product, {look[3] for look in looks}, timezone.now())
-    _note_arrivals(releases, events)
+    releases = Release.objects.discover(product, {look.release for look in seen}, timezone.now())
+    _note_arrivals(releases, seen, events)
     return (
         Known(
             signals={key: signal.pk for key, signal in signals.items()},
             releases={version: release.pk for version, release in releases.items()},
-            plans=_slice_values(product, "plan", {look[4] for look in looks}),
-            platforms=_slice_values(product, "platform", {look[5] for look in looks}),
+            plans=_slice_values(product, "plan", {look.plan for look in seen}),
+            platforms=_slice_values(product, "platform", {look.platform for look in seen}),
         ),
         events,
     )
-
-
-def _bounded_environments(product: Product, events: list[Event]) -> list[Event]:
-    known = _slice_values(product, "environment", {e.environment for e in events})
-    if all(e.environment in known for e in events):
-        return events
-    return [e if e.environment in known else e._replace(environment=OTHER) for e in events]
 
 
 def _signals(
@@ -79,17 +94,23 @@ def _link_features(
             signal.save(update_fields=["feature"])
 
 
-def _note_arrivals(releases: dict[str, Release], events: list[Event]) -> None:
+def _note_arrivals(releases: dict[str, Release], seen: list[Look], events: list[Event]) -> None:
     """A release nobody announced counts as deployed when its first event happened, also when that comes late."""
     quiet = {r.version: r for r in releases.values() if r.source == "events"}
-    if not quiet:
+    pairs = {(look.release, look.environment) for look in seen if look.release in quiet and look.kind in MEASURED}
+    if not pairs:
+        return
+    deploys = Deploy.objects.filter(release__in=quiet.values()).order_by()
+    known = {(r, e): at for r, e, at in deploys.values_list("release", "environment").annotate(Min("at"))}
+    earliest = min([event.at for event in events], default=0.0)
+    pairs = {(v, e) for v, e in pairs if (at := known.get((quiet[v].pk, e))) is None or earliest < at.timestamp()}
+    if not pairs:
         return
     first: dict[tuple[str, str], float] = {}
     for event in events:
-        if event.release in quiet and event.kind in MEASURED:
-            key = (event.release, event.environment)
-            if event.at < first.get(key, _FAR):
-                first[key] = event.at
+        key = (event.release, event.environment)
+        if key in pairs and event.kind in MEASURED and event.at < first.get(key, _FAR):
+            first[key] = event.at
     for (version, environment), at in sorted(first.items()):
         quiet[version].arrive(environment, datetime.fromtimestamp(int(at), UTC))
 

@@ -24,6 +24,7 @@ import orjson
 from django.conf import settings
 from django.db import DatabaseError
 
+from metrics.intake import stored
 from metrics.intake.allowance import Limited
 from metrics.intake.bell import Bell
 from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
@@ -175,7 +176,8 @@ class Door:
         at, n = datetime.fromtimestamp(call.now, UTC), len(parsed.events)
         if not digest and owner.is_limited:
             self._recall(owner, n, call.now)
-        row = InboxRow(owner.product_id, batch, protocol.name, n, packed(parsed), at, digest)
+        raw = stored.pack(parsed.events, parsed.outcomes)
+        row = InboxRow(owner.product_id, batch, protocol.name, n, raw, at, digest)
         await self.writer.store(Note(inbox=row, kinds=parsed.kinds, is_limited=owner.is_limited))
         self.bell.ring()
 
@@ -250,12 +252,6 @@ def _outcome(refused: Refused) -> str:
     if isinstance(refused, Limited):
         return refused.reason
     return "too_large" if refused.status == 413 else "invalid"
-
-
-def packed(parsed: Parsed) -> bytes:
-    """The body of an inbox row."""
-    events = [event[:] for event in parsed.events]
-    return orjson.dumps({"events": events, "outcomes": [[*key, n] for key, n in parsed.outcomes.items()]})
 
 
 def client_mark(address: str) -> str:

@@ -51,6 +51,18 @@ class Event(NamedTuple):
     props: dict[str, Any]
 
 
+#: Odd, so that no half of an id is lost.
+MIXER = 0x9E3779B97F4A7C15
+
+
+def mark(id_: str) -> int:
+    """A signed 64-bit number for an event's id, by which it is known again. Among 10^8 events of one product two
+    share one with a chance of 1 in 4,000. counting/store.py computes the same for many."""
+    number = int(id_, 16)
+    mixed = (number >> 64) * MIXER + number & 2**64 - 1
+    return mixed - 2**64 if mixed >= 2**63 else mixed
+
+
 #: Longest accepted text per field, in characters; longer ones are cut and flagged TRUNCATED.
 LIMITS = {
     "name": 100,

@@ -125,12 +125,17 @@ def sdk_platform(name: Any) -> str:
 
 def posthog_platform(lib: Any, system: Any) -> str:
     """Where a PostHog event happened, from `$lib` and `$os`: a browser is web on every system."""
-    lib = lib.lower() if type(lib) is str else ""
+    return _posthog_platform(lib[:60] if type(lib) is str else "", system[:60] if type(system) is str else "")
+
+
+@lru_cache(maxsize=1024)
+def _posthog_platform(lib: str, system: str) -> str:
+    lib = lib.lower()
     if lib in ("web", "js", "posthog-js", "posthog-js-lite"):
         return "web"
     if lib in ("posthog-android", "posthog-ios") or "react-native" in lib or "flutter" in lib:
         fallback = "android" if "android" in lib else "ios" if "ios" in lib else ""
-        if type(system) is str and system.lower() in _DESKTOPS:
+        if system.lower() in _DESKTOPS:
             return "desktop"
         return system_platform(system) or fallback
     if lib.startswith("posthog-"):

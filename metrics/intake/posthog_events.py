@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -54,6 +55,38 @@ _KEPT = {
 }
 
 
+
+
+class Shape(NamedTuple):
+    """What follows from the names of an event's properties alone: those of one client are almost always the same."""
+
+    kept: dict[str, str]  # kept as -> property
+    flags: int
+    release: tuple[str, ...]  # properties that may tell it, the best first
+    environment: tuple[str, ...]
+    customer: tuple[str, ...]
+    plan: tuple[str, ...]
+
+
+#: Shapes remembered, and names and characters of one that is.
+SHAPES, SHAPE_NAMES, SHAPE_TEXT = 500, 100, 4_000
+_shapes: dict[tuple[str, ...], Shape] = {}
+
+
+def _shape(properties: dict[str, Any]) -> Shape:
+    names = tuple(properties)
+    if found := _shapes.get(names):
+        return found
+    kept, flags = _select(dict(zip(names, names, strict=True)))
+    told = (_RELEASE, _ENVIRONMENT, CUSTOMER_KEYS, PLAN_KEYS)
+    shape = Shape(kept, flags, *(tuple(name for name in each if name in properties) for each in told))
+    if len(names) <= SHAPE_NAMES and sum(map(len, names)) <= SHAPE_TEXT:
+        if len(_shapes) >= SHAPES:
+            _shapes.clear()
+        _shapes[names] = shape
+    return shape
+
+
 def take(raw: Any, batch: Batch) -> None:
     """Turn one raw event into facts or into an outcome."""
     if type(raw) is not dict:
@@ -82,15 +115,27 @@ def take(raw: Any, batch: Batch) -> None:
 
 
 def _use(name: str, raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:
-    props, flags = _props(properties)
+    shape = _shape(properties)
+    props, flags = _props(properties, shape)
     if name in _STRUGGLES:
         props["struggle"] = True
     n, bad = counts(properties)
-    _add(batch, raw, properties, "use", name.lstrip("$") or name, props, flags, n, bad, duration(properties))
+    name = name.lstrip("$") or name
+    _add(batch, raw, properties, "use", name, props, flags, n, bad, duration(properties), shape=shape)
 
 
-def _props(properties: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _props(properties: dict[str, Any], shape: Shape | None = None) -> tuple[dict[str, Any], int]:
     """What is left of the properties: no fields, no `$` noise, scrubbed, at most PROPS."""
+    if properties.get("$referring_domain") == "$direct":
+        kept, flags = _select(properties)
+    else:
+        shape = shape or _shape(properties)
+        kept, flags = {name: properties[key] for name, key in shape.kept.items()}, shape.flags
+    clean, more = scrub(kept, PROPS)
+    return clean, flags | more
+
+
+def _select(properties: dict[str, Any]) -> tuple[dict[str, Any], int]:
     kept: dict[str, Any] = {}
     flags = 0
     for key, value in properties.items():
@@ -102,8 +147,7 @@ def _props(properties: dict[str, Any]) -> tuple[dict[str, Any], int]:
                 flags = TRUNCATED
                 break
             kept[key] = value
-    clean, more = scrub(kept, PROPS)
-    return clean, flags | more
+    return kept, flags
 
 
 def _add(
@@ -119,9 +163,11 @@ def _add(
     value: float | None = None,
     customer: Any = "",
     plan: Any = "",
+    shape: Shape | None = None,
 ) -> None:
     said = raw.get("timestamp") or properties.get("$time")
     at, late = timestamp(said, batch.now, batch.shift)
+    shape = shape or _shape(properties)
     user = raw.get("distinct_id") or properties.get("distinct_id") or raw.get("$distinct_id", "")
     batch.events.append(
         build(
@@ -129,14 +175,14 @@ def _add(
             kind,
             name,
             at,
-            first(properties, _RELEASE),
-            first(properties, _ENVIRONMENT),
+            first(properties, shape.release),
+            first(properties, shape.environment),
             user,
-            customer or _customer(properties),
+            customer or _customer(properties, shape.customer),
             properties.get("$session_id") or raw.get("session_id", ""),
             properties.get("feature", ""),
             properties.get("platform") or _platform(properties),
-            plan or first(properties, PLAN_KEYS),
+            plan or first(properties, shape.plan),
             properties.get("country") or properties.get("$geoip_country_code", ""),
             n,
             bad,
@@ -168,9 +214,9 @@ def _id(raw: dict[str, Any], properties: dict[str, Any], said: Any, product: str
         return event_id(product, None)
 
 
-def _customer(properties: dict[str, Any]) -> Any:
+def _customer(properties: dict[str, Any], keys: Iterable[str] = CUSTOMER_KEYS) -> Any:
     groups = properties.get("$groups")
-    return (first(groups, _GROUPS) if groups else "") or first(properties, CUSTOMER_KEYS)
+    return (first(groups, _GROUPS) if groups else "") or first(properties, keys)
 
 
 def _identify(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:

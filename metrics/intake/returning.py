@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date
 
-import orjson
-
+from metrics.intake import stored
+from metrics.intake.event import mark
 from metrics.intake.inbox import Cursor, InboxRow, Key, OutcomeKey, by_key, digests, insert, of_kinds, write_outcomes
 from metrics.intake.spool import Record
 
 _COUNTED = """
-SELECT product_id, replace(event_id::text, '-', '') FROM metrics_event_seen
-WHERE product_id = ANY(%s) AND event_id = ANY(%s::uuid[])
+SELECT product_id, event FROM metrics_event_seen
+WHERE product_id = ANY(%s) AND event = ANY(%s)
 """
 _MORE = "UPDATE metrics_limit SET in_month = in_month + %s WHERE product_id = %s AND month = %s"
 
@@ -33,7 +33,8 @@ def bring_back(cursor: Cursor, records: Sequence[Record]) -> int:
     again += [row for key, row in first.items() if key not in new and key not in maybe]
     outcomes: Counter[OutcomeKey] = Counter()
     for row in again:
-        kinds = Counter(event[1] for event in orjson.loads(row.body)["events"])
+        events, _outcomes = stored.unpack(row.body)
+        kinds = Counter(event[1] for event in events)
         outcomes.update(of_kinds(row, kinds, "duplicate", "batch"))
     taken: Counter[tuple[int, date]] = Counter()
     for key in new:
@@ -46,15 +47,15 @@ def bring_back(cursor: Cursor, records: Sequence[Record]) -> int:
 
 def _not_stored(cursor: Cursor, records: Sequence[Record]) -> list[InboxRow]:
     """All rows but those of broken commits whose every event was counted already."""
-    held: dict[Key, set[tuple[int, str]]] = {}
+    held: dict[Key, set[tuple[int, int]]] = {}
     for record in records:
         if record.is_maybe_stored and record.row.events:
-            events = orjson.loads(record.row.body)["events"]
-            held[record.row.key] = {(record.row.product, event[0]) for event in events}
+            events, _outcomes = stored.unpack(record.row.body)
+            held[record.row.key] = {(record.row.product, mark(event[0])) for event in events}
     if not held:
         return [record.row for record in records]
     wanted = set().union(*held.values())
-    cursor.execute(_COUNTED, [sorted({product for product, _id in wanted}), [id_ for _product, id_ in wanted]])
+    cursor.execute(_COUNTED, [sorted({product for product, _mark in wanted}), [each for _product, each in wanted]])
     counted = set(cursor.fetchall())
     done = {key for key, ids in held.items() if ids <= counted}
     return [record.row for record in records if not record.is_maybe_stored or record.row.key not in done]

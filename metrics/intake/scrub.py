@@ -93,9 +93,25 @@ def scrub_text(value: str, limit: int = TEXT) -> tuple[str, int]:
     return value[:limit], flags
 
 
+#: Short texts that are fine, because the same addresses and names come again and again: how many, and how long.
+_FINE_TEXTS, _FINE_LENGTH = 5_000, 200
+_fine: set[str] = set()
+
+
 def suspicious(value: str) -> bool:
     """Whether a text may hold a secret: false alarms are fine, misses are not. Kept cheap on purpose."""
-    low = value.lower()
+    if value in _fine:
+        return False
+    if _may_hold(value.lower()):
+        return True
+    if len(value) <= _FINE_LENGTH:
+        if len(_fine) >= _FINE_TEXTS:
+            _fine.clear()
+        _fine.add(value)
+    return False
+
+
+def _may_hold(low: str) -> bool:
     if ("=" in low or ":" in low or "%3d" in low) and (_has_name(low) or ("@" in low and "://" in low)):
         return True
     if ("_" in low and _has_underscored(low)) or ("-" in low and _has_dashed(low)):

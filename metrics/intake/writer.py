@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import orjson
 import psycopg2
 import psycopg2.errors
 import psycopg2.extras
 from django.conf import settings
 from django.db import connection as django_connection
 
-from metrics.intake import inbox, returning, spool
+from metrics.intake import inbox, returning, spool, stored
 from metrics.intake.event import Refused
 from metrics.intake.inbox import Answer, InboxRow, Note, OutcomeKey
 from metrics.intake.spool import Record, Spool
@@ -43,7 +42,7 @@ AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.Read
 #: A host that vanished without a word is noticed within seconds; libpq's own patience is a quarter of an hour.
 _PATIENCE = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
+    "tcp_user_timeout": 5000, "application_name": "productops door", "options": "-c statement_timeout=5000",
 }  # fmt: skip
 
 
@@ -212,11 +211,11 @@ def _of_outcomes(counters: Sequence[Counter[OutcomeKey]]) -> list[Record]:
     total: Counter[OutcomeKey] = Counter()
     for counter in counters:
         total.update(counter)
-    batches: dict[tuple[int, str, datetime], list[list[object]]] = {}
+    batches: dict[tuple[int, str, datetime], dict[tuple[str, str, str], int]] = {}
     for (product, hour, protocol, category, outcome, reason), n in total.items():
-        batches.setdefault((product, protocol, hour), []).append([category, outcome, reason, n])
+        batches.setdefault((product, protocol, hour), {})[category, outcome, reason] = n
     return [
-        Record(InboxRow(product, uuid.uuid4(), protocol, 0, orjson.dumps({"events": [], "outcomes": told}), hour))
+        Record(InboxRow(product, uuid.uuid4(), protocol, 0, stored.pack([], told), hour))
         for (product, protocol, hour), told in batches.items()
     ]
 
@@ -248,9 +247,7 @@ def _settle(pairs: list[tuple[asyncio.Future[bool], Said]]) -> None:
 def connect() -> psycopg2.extensions.connection:
     params = django_connection.get_connection_params()
     params.pop("cursor_factory", None)
-    link = psycopg2.connect(
-        **{**params, **_PATIENCE}, application_name="productops door", options="-c statement_timeout=5000"
-    )
+    link = psycopg2.connect(**{**params, **_PATIENCE})
     psycopg2.extras.register_uuid(conn_or_curs=link)  # type: ignore[no-untyped-call]
     return link
 

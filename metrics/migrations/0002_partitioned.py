@@ -4,17 +4,16 @@ from django.db import migrations
 
 FORWARD = """
 CREATE TABLE metrics_event (
-    product_id bigint NOT NULL, at timestamptz NOT NULL, event_id uuid NOT NULL, kind text NOT NULL,
-    signal_id bigint NOT NULL, release_id bigint NOT NULL, environment text NOT NULL, user_name text NOT NULL,
-    customer text NOT NULL, session text NOT NULL, platform text NOT NULL, plan text NOT NULL, country text NOT NULL,
-    n integer NOT NULL, bad integer NOT NULL, value double precision, flags smallint NOT NULL, props jsonb NOT NULL
-) PARTITION BY RANGE (at);
-CREATE INDEX metrics_event_signal ON metrics_event (product_id, signal_id, at);
-CREATE INDEX metrics_event_customer ON metrics_event (product_id, customer, at) WHERE customer <> '';
+    product_id bigint NOT NULL, signal_id bigint NOT NULL, first_at timestamptz NOT NULL,
+    chunk_id bigserial NOT NULL, last_at timestamptz NOT NULL, n integer NOT NULL, bad integer NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (product_id, signal_id, first_at, chunk_id)
+) PARTITION BY RANGE (first_at);
+ALTER TABLE metrics_event ALTER body SET STORAGE EXTERNAL;
 
 CREATE TABLE metrics_event_seen (
-    product_id bigint NOT NULL, event_id uuid NOT NULL, day date NOT NULL,
-    PRIMARY KEY (product_id, event_id, day)
+    product_id bigint NOT NULL, event bigint NOT NULL, day date NOT NULL,
+    PRIMARY KEY (product_id, event, day)
 ) PARTITION BY RANGE (day);
 
 CREATE TABLE metrics_rollup_minute (
@@ -61,6 +60,7 @@ CREATE TABLE metrics_inbox (
     attempts smallint NOT NULL DEFAULT 0, lease uuid, lease_until timestamptz, error text NOT NULL DEFAULT '',
     PRIMARY KEY (product_id, batch_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE metrics_inbox ALTER body SET STORAGE EXTERNAL;
 CREATE INDEX metrics_inbox_order ON metrics_inbox (product_id, seq);
 
 CREATE TABLE metrics_processed_batch (

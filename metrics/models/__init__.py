@@ -3,7 +3,7 @@ from metrics.models.backfill import Backfill
 from metrics.models.finding import Regression, Verdict
 from metrics.models.intake import Arrival, Inbox, IngestKey, JobSlot, Outcome, ProcessedBatch, Quarantine, Refusal
 from metrics.models.limit import Limit
-from metrics.models.rollup import Counter, CustomerDay, Event, RollupHour, RollupMinute, UserDay
+from metrics.models.rollup import Counter, CustomerDay, EventChunk, RollupHour, RollupMinute, UserDay
 from metrics.models.signal import Signal, SliceValue
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Backfill",
     "Counter",
     "CustomerDay",
-    "Event",
+    "EventChunk",
     "Inbox",
     "IngestKey",
     "JobSlot",

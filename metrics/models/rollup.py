@@ -107,28 +107,19 @@ class UserDay(models.Model):
         db_table = "metrics_user_day"
 
 
-class Event(models.Model):
-    """The raw fact, kept 14 days for drill-down. Partitioned by day of `at`."""
+class EventChunk(models.Model):
+    """Raw facts of one signal and UTC day, kept 14 days for drill-down; counting/chunks.py says what `body` is.
+    signal_id 0: facts that are not measured."""
 
-    pk = CompositePrimaryKey("product_id", "at", "event_id")
+    pk = CompositePrimaryKey("product_id", "signal_id", "first_at", "chunk_id")
     product_id = models.BigIntegerField()
-    at = models.DateTimeField()
-    event_id = models.UUIDField()
-    kind = models.TextField()
     signal_id = models.BigIntegerField()
-    release_id = models.BigIntegerField()
-    environment = models.TextField()
-    user = models.TextField(db_column="user_name")
-    customer = models.TextField()
-    session = models.TextField()
-    platform = models.TextField()
-    plan = models.TextField()
-    country = models.TextField()
+    first_at = models.DateTimeField()
+    chunk_id = models.BigIntegerField()
+    last_at = models.DateTimeField()
     n = models.IntegerField()
-    bad = models.IntegerField()
-    value = models.FloatField(null=True)
-    flags = models.SmallIntegerField()
-    props = models.JSONField()
+    bad = models.IntegerField()  # how many of them went wrong, at least in part
+    body = models.BinaryField()
 
     class Meta:
         managed = False

@@ -21,6 +21,7 @@ from uuid import uuid4
 import httpx
 import orjson
 
+from metrics.counting import chunks
 from productops.bench.figures import Figure
 from productops.bench.hub import Hub
 from productops.lib import embedded
@@ -204,10 +205,10 @@ def _settle(hub: Hub, is_patient: bool) -> None:
 
 
 def _count(hub: Hub, report: Report) -> None:
-    report.stored = {row[0] for row in hub.rows("SELECT replace(event_id::text, '-', '') FROM metrics_event_seen")}
+    kept = [event.id for (body,) in hub.rows("SELECT body FROM metrics_event") for event in chunks.unpack(bytes(body))]
+    report.kept, report.stored = len(kept), set(kept)
     report.in_minutes = hub.value("SELECT sum(n)::int FROM metrics_rollup_minute WHERE slice = ''")
     report.in_hours = hub.value("SELECT sum(n)::int FROM metrics_rollup_hour WHERE slice = ''")
-    report.kept = hub.value("SELECT count(*)::int FROM metrics_event")
     report.quarantined = hub.value("SELECT count(*)::int FROM metrics_quarantine")
     report.outcomes = dict(hub.rows("SELECT outcome, sum(n)::int FROM metrics_outcome GROUP BY 1"))
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -89,17 +90,45 @@ def run(url: str, requests: Sequence[list[bytes]], seconds: float, connections: 
     return _own(url, requests, seconds, connections)
 
 
+class Stream:
+    """Sends without an end; `pause` and `resume` take effect at once, so that a rate can be held."""
+
+    def __init__(self, url: str, requests: Sequence[list[bytes]], connections: int) -> None:
+        if not shutil.which("wrk"):
+            raise RuntimeError("A steady stream needs wrk: apt-get install wrk")
+        self._folder = tempfile.TemporaryDirectory(prefix="productops-load-")
+        argv = _argv(self._folder.name, url, requests, 86_400, connections)
+        self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)  # noqa: S603
+        self._is_paused = False
+
+    def pause(self, is_wanted: bool = True) -> None:
+        if is_wanted != self._is_paused:
+            self._process.send_signal(signal.SIGSTOP if is_wanted else signal.SIGCONT)
+            self._is_paused = is_wanted
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+def _argv(folder: str, url: str, requests: Sequence[list[bytes]], seconds: float, connections: int) -> list[str]:
+    for thread in range(THREADS):
+        mine = requests[thread::THREADS] or requests
+        Path(folder, str(thread + 1)).write_bytes(b"".join(map(_packed, mine)))
+    script = Path(folder, "load.lua")
+    script.write_text(_LUA.replace("FOLDER", folder).replace("SALT", _salt()))
+    argv = ["wrk", "-t", str(THREADS), "-c", str(connections), "-d", f"{seconds:.0f}s", "--timeout", "20s"]
+    return [*argv, "-s", str(script), url]
+
+
 def _wrk(url: str, requests: Sequence[list[bytes]], seconds: float, connections: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="productops-load-") as folder:
-        for thread in range(THREADS):
-            mine = requests[thread::THREADS] or requests
-            Path(folder, str(thread + 1)).write_bytes(b"".join(map(_packed, mine)))
-        script = Path(folder, "load.lua")
-        script.write_text(_LUA.replace("FOLDER", folder).replace("SALT", _salt()))
-        argv = ["wrk", "-t", str(THREADS), "-c", str(connections), "-d", f"{seconds:.0f}s", "--timeout", "20s"]
-        said = subprocess.run(  # noqa: S603
-            [*argv, "-s", str(script), url], capture_output=True, text=True, timeout=seconds + 60, check=False
-        )
+        argv = _argv(folder, url, requests, seconds, connections)
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)  # noqa: S603
     found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", said.stdout)
     if not found:
         raise RuntimeError(f"wrk failed: {said.stdout[-500:]}{said.stderr[-500:]}")

@@ -6,6 +6,7 @@ int32, then its bytes; integers are big-endian, instants are microseconds since 
 
 from __future__ import annotations
 
+from datetime import date
 from struct import Struct
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -13,6 +14,7 @@ TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
 
 _EPOCH = 946_684_800  # 2000-01-01 in unix seconds
+_EPOCH_DAY = date(2000, 1, 1)
 _LENGTH = Struct("!i")
 
 
@@ -28,3 +30,8 @@ def text(value: str) -> bytes:
 def microseconds(at: float) -> int:
     """A timestamptz from unix seconds."""
     return round((at - _EPOCH) * 1e6)
+
+
+def days(day: date) -> int:
+    """A date."""
+    return (day - _EPOCH_DAY).days

@@ -49,5 +49,6 @@ def database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": host,
         "PORT": query.pop("port", "") or str(parts.port or ""),
-        "OPTIONS": query,
+        # A host that vanished is noticed. Compiling a statement costs more than it saves: ours look up keys.
+        "OPTIONS": {"connect_timeout": 5, "options": "-c jit=off", **query},
     }

@@ -12,8 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 
-from metrics.intake import inbox, routes, writer
-from metrics.intake.door import packed
+from metrics.intake import inbox, routes, stored, writer
 from metrics.intake.inbox import InboxRow, Note
 from productops.sample.wire import Account, Request
 
@@ -47,4 +46,5 @@ def _note(request: Request, to: Account) -> Note:
     parsed = parse(str(to.product))
     number = int(request.at * 1000) << 80 | (uuid.uuid4().int & ((1 << 80) - 1))
     at = datetime.fromtimestamp(request.at, UTC)
-    return Note(InboxRow(to.product, uuid.UUID(int=number), protocol.name, len(parsed.events), packed(parsed), at))
+    raw = stored.pack(parsed.events, parsed.outcomes)
+    return Note(InboxRow(to.product, uuid.UUID(int=number), protocol.name, len(parsed.events), raw, at))

@@ -30,7 +30,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["metrics", "productops"]):
-    from metrics.counting import grouping, packing
+    from metrics.counting import chunks, grouping
     from metrics.intake import otlp, routes
     from metrics.intake.decode import decode
     from metrics.intake.event import KINDS, LIMITS, Event, Parsed, Refused
@@ -137,7 +137,7 @@ def check(parsed: Parsed) -> None:
     known = grouping.Known(signals, {}, frozenset(), frozenset())
     for place in grouping.group(events, known).places:
         assert place.sum.timed < 2**31 * len(events), place.sum.timed
-    packing.rows(1, events, known)
+    assert [event.id for chunk in chunks.chunked(events) for event in chunks.unpack(chunks.pack(chunk))]
 
 
 def take(shapes: list[Shape], data: bytes) -> None:

@@ -12,7 +12,9 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from metrics import partitions
-from metrics.models import RollupHour, RollupMinute
+from metrics.counting import chunks
+from metrics.intake.event import Event
+from metrics.models import EventChunk, RollupHour, RollupMinute
 from productops.bench.hub import Hub
 
 LOOSE = (
@@ -76,6 +78,10 @@ def sums(model: type[RollupMinute] | type[RollupHour], **where: Any) -> dict[str
     names = ("n", "bad", "bad_sq", "users", "bad_users", "timed", "total")
     rows = list(model.objects.filter(**{"slice": "", **where}).values(*names))
     return {name: sum(row[name] for row in rows) for name in names}
+
+
+def kept() -> list[Event]:
+    return [event for row in EventChunk.objects.order_by("pk") for event in chunks.unpack(bytes(row.body))]
 
 
 def seen() -> int:

@@ -20,6 +20,7 @@ from metrics.intake.event import Event, Parsed
 from metrics.models import (
     Account,
     CustomerDay,
+    EventChunk,
     Inbox,
     Limit,
     Message,
@@ -31,12 +32,11 @@ from metrics.models import (
     SliceValue,
     UserDay,
 )
-from metrics.models import Event as Kept
 from metrics.models.signal import OTHER, SIGNALS_PER_PRODUCT
 from releases.models import DISCOVERED_PER_DAY, Release
 from tests import make
 
-from .conftest import seen, sums, together
+from .conftest import kept, seen, sums, together
 
 pytestmark = pytest.mark.usefixtures("days")
 
@@ -88,7 +88,7 @@ def test_same_event_in_two_batches_counts_once(shop):
     assert drain.run() == 0
     assert sums(RollupMinute)["n"] == 2
     assert outcomes(outcome="duplicate", reason="event") == 3
-    assert Kept.objects.count() == 2
+    assert len(kept()) == 2
 
 
 def test_same_event_of_yesterday_counts_once(shop):
@@ -192,11 +192,10 @@ def test_kept_events_carry_everything(shop):
     event = make.event("weird", user=wild, customer=wild, session=wild, plan=wild[:40], platform="x", country="ES",
                        value=12.5, n=3, bad=1, flags=5, props={"text": wild, "deep": {"list": [1, None]}})  # fmt: skip
     make.counted(shop, [event])
-    row = Kept.objects.get()
-    assert (row.user, row.customer, row.session, row.plan, row.country) == (wild, wild, wild, wild[:40], "ES")
-    assert (row.value, row.n, row.bad, row.flags, row.props) == (12.5, 3, 1, 5, event.props)
-    assert row.event_id.hex == event.id
-    assert row.at.timestamp() == pytest.approx(event.at, abs=1e-3)
+    [found] = kept()
+    assert found == event._replace(at=pytest.approx(event.at, abs=1e-6))
+    row = EventChunk.objects.get()
+    assert (row.n, row.bad, row.signal_id) == (1, 1, Signal.objects.get(name="weird").pk)
 
 
 def test_values_of_a_slice_are_bounded(shop):
@@ -239,7 +238,7 @@ def test_late_events_go_to_their_own_bucket(shop):
     days = RollupHour.objects.order_by("bucket").values_list("bucket", flat=True)
     assert [day.date() for day in days] == [late.date(), now.date()]
     assert RollupMinute.objects.count() == 2
-    assert Kept.objects.count() == 1  # raw events are kept 14 days
+    assert len(kept()) == 1  # raw events are kept 14 days
 
 
 def test_an_undeclared_release_arrives_with_its_first_event(shop):
@@ -290,7 +289,7 @@ def test_events_of_a_deleted_product_go_nowhere(tienda):
         {"name": "a\x00b"},
         {"user": "\x00"},
         {"props": {"text": "\x00"}},
-        {"n": 2**40},
+        {"n": "many"},
         {"at": 4e9},
         {"id": "not an id"},
     ],
@@ -319,17 +318,17 @@ def test_poison_goes_to_quarantine_and_neighbours_are_counted(shop, broken):
 def test_kept_moments_are_exact_to_the_microsecond(shop, at):
     at += 60 * (timezone.now().timestamp() // 60 - 60)
     make.counted(shop, [make.event(at=at)])
-    assert abs(Kept.objects.get().at.timestamp() - at) < 1e-6
+    assert abs(kept()[0].at - at) < 1e-6
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("event", [{"n": 2**40}, {"flags": 2**20}, {"id": "abc"}, {"id": "zz" * 16}, {"user": "a\0b"}])
+@pytest.mark.parametrize("event", [{"id": "abc"}, {"id": "zz" * 16}, {"id": "ab"}, {"customer": "a\0b"}])
 def test_an_event_no_column_holds_is_poison(shop, event):
     make.batch(shop, [make.event()])
     make.batch(shop, [make.event(**event)])
     assert drain.run() == 1
     assert Inbox.objects.get().error
-    assert sums(RollupMinute)["n"] == Kept.objects.count() == 1
+    assert sums(RollupMinute)["n"] == len(kept()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -390,7 +389,7 @@ def test_concurrent_drains_count_each_event_once(shop):
         make.batch(shop, events[max(0, start - 3) : start + 10])
     drained = together(*[drain.run] * 4)
     assert sum(drained) == 2000
-    assert seen() == Kept.objects.count() == 2000
+    assert seen() == len(kept()) == 2000
     assert outcomes(outcome="accepted") == 2000
     assert outcomes(outcome="duplicate") == 199 * 3
     wanted = recount(events)
@@ -415,9 +414,9 @@ def test_in_a_spike_everything_is_counted_and_nothing_kept(shop):
     make.batch(shop, [make.event() for _number in range(9)])
     assert drain.run() == 9
     assert sums(RollupMinute)["n"] == 10
-    assert Kept.objects.count() == 1
+    assert len(kept()) == 1
     told = dict(Outcome.objects.filter(product_id=shop.pk).values_list("reason", "n"))
     assert told == {"": 1, "spike": 9}
     Limit.objects.update(spike_since=None)
     make.counted(shop, [make.event()])
-    assert Kept.objects.count() == 2
+    assert len(kept()) == 2

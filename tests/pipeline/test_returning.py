@@ -9,8 +9,8 @@ from django.db import connection
 from django.utils import timezone
 
 from metrics.counting import drain
-from metrics.intake.door import packed
-from metrics.intake.event import Event, Parsed
+from metrics.intake import stored
+from metrics.intake.event import Event
 from metrics.intake.inbox import InboxRow
 from metrics.intake.returning import bring_back
 from metrics.intake.spool import Record
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("days")
 
 
 def record(product, events: list[Event], is_maybe_stored: bool = False, digest: bytes = b"") -> Record:
-    row = InboxRow(product.pk, uuid4(), "sentry", len(events), packed(Parsed(events)), timezone.now(), digest)
+    row = InboxRow(product.pk, uuid4(), "sentry", len(events), stored.pack(events, {}), timezone.now(), digest)
     return Record(row, is_maybe_stored)
 
 

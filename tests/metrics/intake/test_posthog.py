@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import pytest
 
+from metrics.intake import posthog_events
 from metrics.intake.event import CLAMPED, SCRUBBED, TRUNCATED, Refused
 from metrics.intake.posthog import flags_reply, key_of, load, parse, to_events
 
@@ -331,3 +332,26 @@ def test_a_batch_costs_little():
         parse(body, "application/json", {}, "1", NOW)
         best = min(best, time.perf_counter() - started)
     assert best / 100 < 50e-6  # about 8 us; the slack is for slow machines
+
+
+def test_what_is_remembered_of_a_shape_changes_nothing():
+    """Events of one shape one after another, and with the cache full of others, are read as each would be alone."""
+    names = ["url", "$current_url", "$referring_domain", "referrer", "plan", "plän", "release", "$app_version", "x" * 200]
+    rows = [
+        {name: value for place, name in enumerate(names) if number & 1 << place}
+        for number in range(2 ** len(names))
+        for value in ("$direct", "a")
+    ]  # fmt: skip
+    rows += [{f"p{place}": place for place in range(n)} for n in (29, 30, 31, 200)]
+
+    def read(properties: dict) -> tuple:
+        [event] = to_events({"batch": [{"event": "go", "properties": properties}]}, "1", NOW).events
+        return event[1:]
+
+    alone = []
+    for row in rows:
+        posthog_events._shapes.clear()
+        alone.append(read(row))
+    assert [read(row) for row in rows] == alone
+    assert len(posthog_events._shapes) <= posthog_events.SHAPES
+    assert read({"url": 1, "$current_url": 2})[-1] == read({"$current_url": 2, "url": 1})[-1] == {"url": 1}
