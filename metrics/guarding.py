@@ -10,7 +10,7 @@ from statistics import median
 from django.db.models import Sum
 
 from metrics.intake.inbox import hour_of
-from metrics.models import Limit, Outcome
+from metrics.models import Inbox, Limit, Outcome
 from releases.models import Product
 
 #: Times the usual from which it is a spike, and below which it is over.
@@ -19,6 +19,8 @@ BEGINS, ENDS = 10.0, 5.0
 FLOOR = 6_000.0
 #: Days whose same hour is looked at, and those of them that must have had events.
 DAYS, ENOUGH = 7, 3
+#: Requests that wait longer are a backlog, and what is counted then says nothing about what is sent.
+BEHIND = timedelta(seconds=30)
 #: Seconds between two looks below which a rate says nothing.
 _SHORTEST = 5.0
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -57,12 +59,18 @@ def _look(limit: Limit, now: datetime) -> None:
         rate = max(0, since) / passed * 60
         usually = usual(_same_hour(limit.product_id, now))
         was = limit.spike_since is not None
-        if is_spike(rate, usually, was):
+        if is_spike(rate, usually, was) and (was or not _is_behind(limit.product_id, now)):
             found |= {"spike_rate": rate, "spike_usual": usually or 0.0}
             found |= {} if was else {"spike_since": now}
         elif was:
             found |= {"spike_since": None}
     Limit.objects.filter(pk=limit.pk).update(**found)
+
+
+def _is_behind(product: int, now: datetime) -> bool:
+    """What waited for a worker that was away comes at once, but was not sent at once."""
+    oldest = Inbox.objects.filter(product_id=product).order_by("seq").values_list("received_at", flat=True).first()
+    return oldest is not None and oldest < now - BEHIND
 
 
 #: History from files comes as fast as it is read, which is no spike.

@@ -2,7 +2,7 @@
 
 One file per process, locked while it is written; whoever finds a file that nobody holds brings it back, also that of
 a process that was killed. A record is its length and checksum, a JSON line, and the body; a torn one at the end of a
-file was never acknowledged.
+file was never acknowledged. What stands behind a broken one cannot be found; the file is set aside for a person.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from struct import Struct
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import orjson
 
@@ -27,11 +27,15 @@ from metrics.intake.inbox import InboxRow
 log = logging.getLogger(__name__)
 
 _HEAD = Struct("!II")  # bytes that follow, and their CRC-32
-SUFFIX = ".spool"
+SUFFIX, BROKEN = ".spool", ".broken"
 
 
 class Full(Exception):
     """The spool may not grow."""
+
+
+class Broken(Exception):
+    """Something changed the file after it was written; what came before that was read."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Spool:
 
 
 def size(folder: Path) -> int:
-    """Bytes waiting in the folder."""
+    """Bytes waiting in the folder; also of what was set aside, which takes its room."""
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as found:
         for each in found:
@@ -110,10 +114,21 @@ def claimed(folder: Path) -> Iterator[list[Path]]:
             os.close(file)
 
 
+def waiting(folder: Path) -> bool:
+    """Whether there are files to be brought back."""
+    return next(folder.glob(f"*{SUFFIX}"), None) is not None if folder.exists() else False
+
+
+def part_id(path: Path, number: int) -> UUID:
+    """One for each list that `read` yields, the same in every process."""
+    return uuid5(UUID(hex=path.stem), str(number))
+
+
 def read(path: Path, most: int) -> Iterator[list[Record]]:
-    """Its records, some at a time with bodies of about `most` bytes together; ends before a torn one."""
+    """Its records, some at a time with bodies of about `most` bytes together, each time the same; ends before a torn
+    one. Raises Broken after what could be read, when more follows that cannot."""
     found: list[Record] = []
-    held = 0
+    held, is_broken = 0, False
     with path.open("rb") as file:
         while head := file.read(_HEAD.size):
             raw = b""
@@ -121,6 +136,7 @@ def read(path: Path, most: int) -> Iterator[list[Record]]:
                 length, checksum = _HEAD.unpack(head)
                 raw = file.read(length)
             if len(head) < _HEAD.size or len(raw) < length or zlib.crc32(raw) != checksum:
+                is_broken = bool(file.read(1))
                 log.warning("%s ends with a record that was never acknowledged", path.name)
                 break
             found.append(_unpacked(raw))
@@ -130,6 +146,8 @@ def read(path: Path, most: int) -> Iterator[list[Record]]:
                 found, held = [], 0
     if found:
         yield found
+    if is_broken:
+        raise Broken
 
 
 def _new(folder: Path) -> int:

@@ -25,14 +25,17 @@ def rows(body: bytes) -> list[dict[str, Any]]:
         raise Refused(400, "bad_csv", f"The table is not UTF-8 at byte {wrong.start}.") from None
     found: list[dict[str, Any]] = []
     for row in read(io.StringIO(text, newline="")):
+        if isinstance(row, Refused):
+            raise row  # a request can be mended and sent again as a whole
         if len(found) >= BATCH_EVENTS:
             raise Refused(413, "too_many_events", f"More than {BATCH_EVENTS} events in one request.")
         found.append(row)
     return found
 
 
-def read(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The rows as events are sent in JSON. Raises Refused 400 `bad_csv` at the first line that is none of a table."""
+def read(lines: Iterable[str]) -> Iterator[dict[str, Any] | Refused]:
+    """The rows as events are sent in JSON; for a line that is none of a table, why. Raises Refused 400 `bad_csv` when
+    the first line does not name the columns."""
     lines = iter(lines)
     head = next(lines, "")
     delimiter = max(",;\t", key=head.count)
@@ -49,10 +52,11 @@ def read(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise Refused(400, "bad_csv", f"Line {reader.line_num + 1}: {error}.") from None
+            yield Refused(400, "bad_csv", f"Line {reader.line_num + 1}: {error}.")
+            continue
         if len(cells) > len(names):
-            raise Refused(400, "bad_csv", f"Line {reader.line_num + 1} has more cells than the first line.")
-        if cells:
+            yield Refused(400, "bad_csv", f"Line {reader.line_num + 1} has more cells than the first line.")
+        elif cells:
             yield {name: _value(name, cell) for name, cell in zip(names, cells, strict=False) if name and cell != ""}
 
 

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -33,16 +32,14 @@ TOGETHER = 400
 WAITING, WAITING_BYTES = 4_000, 64 * 2**20
 #: Bytes of bodies that may share one commit, so that a few large ones do not make it unbearable.
 TOGETHER_BYTES = 16 * 2**20
-#: Seconds between two tries to reach a database that is away.
-RETRY = 0.5
-#: Seconds between two looks into the spool.
-LOOK = 1.0
+#: Seconds between two looks for a database that is away, and into the spool.
+LOOK = 0.5
 #: The database cannot be reached, is shutting down, full, or may only be read (a standby).
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
 #: A host that vanished without a word is noticed within seconds; libpq's own patience is a quarter of an hour.
 _PATIENCE = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3,
-    "tcp_user_timeout": 5000, "application_name": "productops door", "options": "-c statement_timeout=5000",
+    "tcp_user_timeout": 5000, "application_name": "productops door",
 }  # fmt: skip
 
 
@@ -63,7 +60,7 @@ class Writer:
         self._shed: Counter[OutcomeKey] = Counter()  # refused for want of room, not in the ledger yet
         self._shed_lock = threading.Lock()
         self._link: psycopg2.extensions.connection | None = None
-        self._away_until = 0.0
+        self._is_away = False  # PostgreSQL; the other thread finds out when it is back
         self._spool = Spool(Path(settings.DATA_DIR) / "spool", settings.SPOOL_BYTES)
         self._on_return, self._closing = on_return, threading.Event()
         # One thread: what arrives during its commit shares the next one. A second would only make both smaller.
@@ -120,7 +117,7 @@ class Writer:
         self._spool.let_go()
 
     def _store(self, notes: list[Note]) -> Sequence[Said]:
-        if time.monotonic() < self._away_until:
+        if self._is_away:
             return self._keep(notes)
         is_maybe_stored = False
         with self._shed_lock:
@@ -135,7 +132,7 @@ class Writer:
             log.warning("The inbox could not be written: %s", str(error).strip().splitlines()[:1])
             self._disconnect()
             self._add_shed(shed)
-            self._away_until = time.monotonic() + RETRY
+            self._is_away = True
             return self._keep(notes, is_maybe_stored)
         except BaseException:
             self._add_shed(shed)
@@ -175,31 +172,39 @@ class Writer:
         return found
 
     def _bring_back(self) -> None:
-        """Looks for files in the spool, also those of processes that died, and stores what they hold."""
+        """Looks for the database when it is away, and for files in the spool, also those of processes that died."""
+        last: list[str] = []
         while not self._closing.wait(LOOK):
             try:
-                if spool.size(self._spool.folder):
-                    self._empty_spool()
-            except AWAY:
-                continue  # still away
+                if self._is_away or spool.waiting(self._spool.folder):
+                    link = connect(seconds=60)
+                    try:
+                        self._is_away = False
+                        self._empty_spool(link)
+                    finally:
+                        _close(link)
+            except AWAY as error:
+                told = str(error).strip().splitlines()[:1]
+                if told != last:
+                    log.warning("The spool waits: %s", told)
+                last = told
             except Exception:
                 log.exception("The spool could not be brought back")
 
-    def _empty_spool(self) -> None:
-        link = connect()
-        try:
-            self._spool.let_go()
-            with spool.claimed(self._spool.folder) as paths:
-                for path in paths:
-                    n = 0
-                    for records in spool.read(path, TOGETHER_BYTES):
-                        with link, link.cursor() as cursor:
-                            n += returning.bring_back(cursor, records)
-                    path.unlink()
-                    log.warning("%s requests came back from the spool", n)
-                    self._on_return()
-        finally:
-            _close(link)
+    def _empty_spool(self, link: psycopg2.extensions.connection) -> None:
+        self._spool.let_go()
+        with spool.claimed(self._spool.folder) as paths:
+            for path in paths:
+                try:
+                    n = returning.bring_all_back(link, path)
+                except AWAY:
+                    raise
+                except Exception:  # the other files have nothing to do with it
+                    log.exception("%s could not be brought back; it is tried again", path.name)
+                    link.rollback()
+                    continue
+                log.warning("%s requests came back from the spool", n)
+                self._on_return()
 
 
 def _size(note: Note) -> int:
@@ -244,10 +249,11 @@ def _settle(pairs: list[tuple[asyncio.Future[bool], Said]]) -> None:
             future.set_result(answer)
 
 
-def connect() -> psycopg2.extensions.connection:
+def connect(seconds: int = 5) -> psycopg2.extensions.connection:
+    """`seconds`: what one statement may take."""
     params = django_connection.get_connection_params()
     params.pop("cursor_factory", None)
-    link = psycopg2.connect(**{**params, **_PATIENCE})
+    link = psycopg2.connect(**{**params, **_PATIENCE, "options": f"-c statement_timeout={seconds}s"})
     psycopg2.extras.register_uuid(conn_or_curs=link)  # type: ignore[no-untyped-call]
     return link
 

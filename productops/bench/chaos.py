@@ -134,9 +134,16 @@ class Killer:
         self.hub.redis.child.start()
 
     def _postgres(self) -> None:
-        _end(self.postgres.child)
+        """Its backends notice by themselves that it is gone; until then a new one refuses to start."""
+        child = self.postgres.child
+        _end(child)
         time.sleep(self.rng.uniform(0, 2))
-        self.postgres.child.start()
+        for _time in range(60):
+            child.start()
+            time.sleep(0.5)
+            if child.is_alive():
+                return
+        raise RuntimeError("PostgreSQL did not start again.")
 
 
 def _end(child: Child) -> None:

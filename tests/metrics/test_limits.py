@@ -124,6 +124,21 @@ def test_a_spike_begins_and_ends(shop):
     assert Limit.of(shop).spike_since is None
 
 
+def test_a_backlog_is_no_spike(shop):
+    """A worker that was away counts at once what was sent over an hour."""
+    for day in range(1, 8):
+        accepted(shop, NOON - timedelta(days=day), 6_000)
+    guarding.guard(NOON)
+    accepted(shop, NOON, 13_000)
+    waiting = make.batch(shop, [make.event()], received_at=NOON - timedelta(minutes=9))
+    guarding.guard(NOON + timedelta(minutes=1))
+    assert Limit.of(shop).spike_since is None
+    waiting.delete()
+    accepted(shop, NOON, 13_000)
+    guarding.guard(NOON + timedelta(minutes=2))
+    assert Limit.of(shop).spike_since == NOON + timedelta(minutes=2)
+
+
 def test_the_turn_of_the_hour_is_no_spike(shop):
     for day in range(1, 8):
         accepted(shop, NOON - timedelta(days=day, minutes=-30), 60 * 1_000)

@@ -128,3 +128,28 @@ def test_only_one_brings_a_file_back(tmp_path):
         mine[0].unlink()
     with spool.claimed(tmp_path) as paths:
         assert paths == []
+
+
+def test_what_stands_behind_a_broken_record_is_told(tmp_path):
+    keeper = Spool(tmp_path, MANY)
+    written = [record(b"x" * 500) for _number in range(3)]
+    keeper.add(written)
+    keeper.let_go()
+    [path] = tmp_path.iterdir()
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    parts = spool.read(path, MANY)
+    assert next(parts) == written[:1]
+    with pytest.raises(spool.Broken):
+        next(parts)
+
+
+def test_parts_are_the_same_in_every_process(tmp_path):
+    keeper = Spool(tmp_path, MANY)
+    keeper.add([record()])
+    keeper.let_go()
+    [path] = tmp_path.iterdir()
+    code = f"from metrics.intake import spool; import pathlib; print(spool.part_id(pathlib.Path({str(path)!r}), 3))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == str(spool.part_id(path, 3)) != str(spool.part_id(path, 2))
