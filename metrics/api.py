@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from activity.models import record
-from metrics import ledger
+from metrics import ledger, replica
 from metrics.counting import sketch
 from metrics.detection.histogram import quantile
 from metrics.forms import MOST
@@ -94,6 +94,7 @@ class Rollups(APIView):
         ],
         responses=RollupSerializer(many=True),
     )
+    @replica.reads
     def get(self, request: Request) -> Response:
         params = request.query_params
         product = product_of(request, params.get("product"))
@@ -101,7 +102,7 @@ class Rollups(APIView):
         most = MOST_MINUTES if is_minute else MOST_HOURS
         since, until = _range(request, timedelta(hours=1 if is_minute else 24), most)
         model: type[RollupMinute] | type[RollupHour] = RollupMinute if is_minute else RollupHour
-        found = model.objects.filter(product_id=product.pk, bucket__gte=since, bucket__lt=until)
+        found = model.objects.using(replica.alias()).filter(product_id=product.pk, bucket__gte=since, bucket__lt=until)
         found = _narrowed(found, params, product.pk)
         pages: Pages = Pages()
         rows = pages.paginate_queryset(
@@ -125,8 +126,10 @@ class Regressions(APIView):
             found = found.filter(release__product=product_of(request, params["product"]))
         if params.get("release"):
             found = found.filter(release__version=params["release"].replace("\x00", ""))
-        if params.get("active") in {"true", "false", "1", "0"}:
-            found = found.filter(is_active=params["active"] in {"true", "1"})
+        if active := params.get("active"):
+            if active not in {"true", "false", "1", "0"}:
+                raise ValidationError({"active": "Use true or false."})
+            found = found.filter(is_active=active in {"true", "1"})
         pages: Pages = Pages()
         rows = found.select_related("release__product", "signal").order_by("-found_at", "-id")
         page = pages.paginate_queryset(rows, request, view=self)

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from django.db import connection
 
+from metrics import replica
 from metrics.counting import sketch
 from metrics.detection.evidence import FloatArray, Side
 from metrics.detection.histogram import BINS
@@ -117,7 +117,7 @@ def load(
         params.append(signals)
     if not is_sliced:
         where += " AND slice = ''"
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(
             f"SELECT signal_id, release_id, slice, (extract(epoch FROM bucket)::bigint - %s) / %s AS b,"
             f" {', '.join(f'sum({name})' for name in FIELDS)} FROM {table} WHERE {where} GROUP BY 1, 2, 3, 4",

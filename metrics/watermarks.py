@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 
-from metrics import periodic
+from metrics import periodic, replica
 from metrics.intake import spool
 from metrics.intake.keys import KeyNote
 
@@ -30,6 +30,9 @@ def read(now: datetime) -> dict[str, Any]:
     looked = ages["detect"]
     found["last_look_s"] = round(looked, 1) if looked < float("inf") else None
     found["late"] = periodic.late(ages)
+    if replica.ALIAS in connections:
+        behind = replica.lag.read()
+        found["replica_behind_s"] = round(behind, 1) if behind < float("inf") else None
     return found
 
 

@@ -99,6 +99,15 @@ DATABASES = {
         "TEST": {"NAME": os.environ.get("TEST_DATABASE_NAME") or None},
     }
 }
+# A streaming replica that charts and rollups are read from while it is at most so many seconds behind.
+if replica_url := env.text("DATABASE_REPLICA_URL", ""):
+    DATABASES["replica"] = {
+        **env.database(replica_url, 2, "-c default_transaction_read_only=on -c statement_timeout=15s"),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "TEST": {"MIRROR": "default"},
+    }
+REPLICA_MOST_BEHIND = env.number("REPLICA_MOST_BEHIND", 30)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What the door may keep on this machine's disk, in DATA_DIR/spool, while PostgreSQL is away.

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import MemberRequest, allow, can
-from metrics import charts, words
+from metrics import charts, replica, words
 from metrics.models import Signal
 from productops.health import page
 from productops.lib import pages
@@ -65,6 +65,7 @@ def index(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 @allow("workspace.view")
+@replica.reads
 def health(request: MemberRequest, pk: int) -> HttpResponse:
     release = _find(request, pk)
     found = page.load(release, request.GET.get("environment"), timezone.now())
@@ -111,6 +112,7 @@ def deploy(request: MemberRequest, pk: int) -> HttpResponse:
 
 @require_GET
 @allow("workspace.view")
+@replica.reads
 def signal(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
     """The chart with its numbers as a table."""
     release, found, environment = _chosen(request, pk, signal, measure)
@@ -131,6 +133,7 @@ def signal(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpRe
 
 @require_GET
 @allow("workspace.view")
+@replica.reads
 def signal_csv(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
     release, found, environment = _chosen(request, pk, signal, measure)
     at = charts.window(release, environment, timezone.now())
@@ -147,6 +150,7 @@ def signal_csv(request: MemberRequest, pk: int, signal: int, measure: str) -> Ht
 
 @require_GET
 @allow("workspace.view")
+@replica.reads
 def signal_data(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpResponse:
     release, found, environment = _chosen(request, pk, signal, measure)
     at = charts.window(release, environment, timezone.now())
@@ -174,6 +178,7 @@ def signal_data(request: MemberRequest, pk: int, signal: int, measure: str) -> H
 
 @require_GET
 @allow("workspace.view")
+@replica.reads
 def adoption_data(request: MemberRequest, pk: int) -> HttpResponse:
     release = _find(request, pk)
     environment = request.GET.get("environment", "production").replace("\x00", "")[:40]

@@ -35,11 +35,11 @@ def number(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.") from None
 
 
-def database(url: str) -> dict[str, Any]:
+def database(url: str, connect_timeout: int = 5, options: str = "") -> dict[str, Any]:
     """Django's settings for a postgres:// URL; a socket folder comes as ?host=/folder."""
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
-        raise ImproperlyConfigured("DATABASE_URL must start with postgres://.")
+        raise ImproperlyConfigured("The address of a database must start with postgres://.")
     query = dict(parse_qsl(parts.query))
     host = query.pop("host", parts.hostname or "")
     return {
@@ -50,5 +50,5 @@ def database(url: str) -> dict[str, Any]:
         "HOST": host,
         "PORT": query.pop("port", "") or str(parts.port or ""),
         # A host that vanished is noticed. Compiling a statement costs more than it saves: ours look up keys.
-        "OPTIONS": {"connect_timeout": 5, "options": "-c jit=off", **query},
+        "OPTIONS": {"connect_timeout": connect_timeout, "options": f"-c jit=off {options}".strip(), **query},
     }
