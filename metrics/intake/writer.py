@@ -253,7 +253,8 @@ def connect(seconds: int = 5) -> psycopg2.extensions.connection:
     """`seconds`: what one statement may take."""
     params = django_connection.get_connection_params()
     params.pop("cursor_factory", None)
-    link = psycopg2.connect(**{**params, **_PATIENCE, "options": f"-c statement_timeout={seconds}s"})
+    options = f"{params.get('options', '')} -c statement_timeout={seconds}s"
+    link = psycopg2.connect(**{**params, **_PATIENCE, "options": options})
     psycopg2.extras.register_uuid(conn_or_curs=link)  # type: ignore[no-untyped-call]
     return link
 

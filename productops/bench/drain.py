@@ -61,13 +61,16 @@ def run(server: str, events: int) -> Iterator[Figure]:
         _drain(hub)  # makes the names: a product meets them once
         fill(hub, events)
         value, counted = _drain(hub)
+        alone = _alone(hub, events // 3)
         left = hub.value("SELECT count(*) FROM metrics_inbox")
-        right = hub.value("SELECT sum(n) FROM metrics_rollup_hour WHERE slice = ''") == events + 20_000
+        right = hub.value("SELECT sum(n) FROM metrics_rollup_hour WHERE slice = ''") == events + 20_000 + events // 3
         told = f"{counted} events by {PROCESSES} processes; limit: indexed COPY by {PROCESSES} connections"
         if left or not right or counted != events:
             value, told = 0.0, f"WRONG: {left} batches left, sums {'right' if right else 'wrong'}; {told}"
         yield Figure("drain", f"backlog, {EACH} events per request", value, "events/s", 120_000, limit=limit, note=told)
         yield Figure("drain", "share of indexed COPY", value / limit, "", 0.3)
+        told = f"one process: {alone:.0f} events/s"
+        yield Figure("drain", f"{PROCESSES} processes against one", value / alone, "times", 2.8, note=told)
 
 
 def fill(hub: Hub, events: int) -> None:
@@ -90,14 +93,19 @@ def fill(hub: Hub, events: int) -> None:
     hub.execute("VACUUM ANALYZE metrics_inbox")
 
 
-def _drain(hub: Hub) -> tuple[float, int]:
+def _alone(hub: Hub, events: int) -> float:
+    fill(hub, events)
+    return _drain(hub, 1)[0]
+
+
+def _drain(hub: Hub, many: int = PROCESSES) -> tuple[float, int]:
     """(events per second, events counted) until the inbox is empty."""
     env = {**hub.env, "DJANGO_SETTINGS_MODULE": "productops.settings"}
     processes = [
         subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", _DRAIN], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        for _number in range(PROCESSES)
+        for _number in range(many)
     ]  # fmt: skip
     for process in processes:
         if process.stdout is None or process.stdout.readline() != "ready\n":

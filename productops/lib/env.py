@@ -8,6 +8,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+#: Compiling a statement costs more than it saves: ours look up keys. A host of ours that was cut off in the middle of
+#: a transaction may not hold its locks until the server's own keepalive, which is two hours.
+_SESSION = (
+    "-c jit=off -c idle_in_transaction_session_timeout=60s -c tcp_user_timeout=30s"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+)
+
 
 def text(name: str, default: str | None = None) -> str:
     value = os.environ.get(name, default)
@@ -49,6 +56,5 @@ def database(url: str, connect_timeout: int = 5, options: str = "") -> dict[str,
         "PASSWORD": unquote(parts.password or ""),
         "HOST": host,
         "PORT": query.pop("port", "") or str(parts.port or ""),
-        # A host that vanished is noticed. Compiling a statement costs more than it saves: ours look up keys.
-        "OPTIONS": {"connect_timeout": connect_timeout, "options": f"-c jit=off {options}".strip(), **query},
+        "OPTIONS": {"connect_timeout": connect_timeout, "options": f"{_SESSION} {options}".strip(), **query},
     }
