@@ -21,10 +21,11 @@ from operator import itemgetter, not_
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
-from psycopg2.errorcodes import DEADLOCK_DETECTED, UNIQUE_VIOLATION
+from psycopg2.errorcodes import DEADLOCK_DETECTED, INTERNAL_ERROR, UNIQUE_VIOLATION
 
 from metrics import partitions
 from metrics.counting import arrivals, names, regulars, store
@@ -49,6 +50,8 @@ FEWEST, MOST, PRODUCTS = 200, 5_000, 10_000
 _usual: dict[int, int] = {}
 #: Times that a part is counted again because another drain was in the way.
 MEETINGS = 3
+#: Citus tells an error of a node's COPY without its code, as INTERNAL_ERROR.
+MET = (UNIQUE_VIOLATION, DEADLOCK_DETECTED, INTERNAL_ERROR)
 
 _kind = itemgetter(Event._fields.index("kind"))
 #: Event._make, without a call of Python's for each.
@@ -189,8 +192,10 @@ def _count_again(lease: UUID, part: list[Batch]) -> int:
     for _time in range(MEETINGS):
         try:
             return count(lease, part)
-        except (IntegrityError, OperationalError) as error:
-            if getattr(error.__cause__, "pgcode", None) not in (UNIQUE_VIOLATION, DEADLOCK_DETECTED):
+        except (DatabaseError, psycopg2.Error) as error:
+            # Django wraps no error of copy_expert or execute_values.
+            cause = error if isinstance(error, psycopg2.Error) else error.__cause__
+            if getattr(cause, "pgcode", None) not in MET:
                 raise
     return count(lease, part)
 

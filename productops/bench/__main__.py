@@ -8,10 +8,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from productops.bench import chaos, drain, intake, loop, pages, pipeline, sample
+from productops.bench import chaos, dashboard, drain, intake, loop, pages, pipeline, sample
 from productops.bench.figures import Figure
 
-BENCHES = ("intake", "drain", "pipeline", "loop", "pages", "sample", "chaos")
+BENCHES = ("intake", "drain", "pipeline", "loop", "pages", "dashboard", "sample", "chaos")
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
         "pipeline": lambda: pipeline.run(server, options.sustained),
         "loop": lambda: loop.run(server),
         "pages": lambda: pages.run(server),
+        "dashboard": lambda: dashboard.run(server),
         "sample": lambda: sample.run(server),
         "chaos": chaos.bench,
     }

@@ -58,9 +58,9 @@ def run(server: str, events: int) -> Iterator[Figure]:
     with Hub(server, has_redis=False) as hub:
         limit = _copy(hub, events)
         fill(hub, 20_000)
-        _drain(hub)  # makes the names: a product meets them once
+        drained(hub)  # makes the names: a product meets them once
         fill(hub, events)
-        value, counted = _drain(hub)
+        value, counted = drained(hub)
         alone = _alone(hub, events // 3)
         left = hub.value("SELECT count(*) FROM metrics_inbox")
         right = hub.value("SELECT sum(n) FROM metrics_rollup_hour WHERE slice = ''") == events + 20_000 + events // 3
@@ -73,14 +73,15 @@ def run(server: str, events: int) -> Iterator[Figure]:
         yield Figure("drain", f"{PROCESSES} processes against one", value / alone, "times", 2.8, note=told)
 
 
-def fill(hub: Hub, events: int) -> None:
-    """Accepted requests as the door leaves them, with fresh ids."""
+def fill(hub: Hub, events: int, seconds: float = 0.0) -> None:
+    """Accepted requests as the door leaves them, with fresh ids; their events lie in the last `seconds`."""
     rng, now = random.Random(uuid4().int), time.time()
     sent = [bodies.posthog(hub.key, EACH, rng).replace(bodies.SEQ, _seq(rng)) for _number in range(200)]
     parsed = [posthog.to_events(orjson.loads(body), "1", now).events for body in sent]
     out, at = io.StringIO(), datetime.now(UTC).isoformat()
     for number in range(events // EACH):
-        rows = [event._replace(id=uuid4().hex) for event in parsed[number % len(parsed)]]
+        like = parsed[number % len(parsed)]
+        rows = [event._replace(id=uuid4().hex, at=event.at - seconds * rng.random()) for event in like]
         body = stored.pack(rows, {})
         out.write(f"{uuid4()}\t{hub.product_id}\tposthog\t{EACH}\t\\\\x{body.hex()}\t{at}\t0\t\n")
     out.seek(0)
@@ -95,10 +96,10 @@ def fill(hub: Hub, events: int) -> None:
 
 def _alone(hub: Hub, events: int) -> float:
     fill(hub, events)
-    return _drain(hub, 1)[0]
+    return drained(hub, 1)[0]
 
 
-def _drain(hub: Hub, many: int = PROCESSES) -> tuple[float, int]:
+def drained(hub: Hub, many: int = PROCESSES) -> tuple[float, int]:
     """(events per second, events counted) until the inbox is empty."""
     env = {**hub.env, "DJANGO_SETTINGS_MODULE": "productops.settings"}
     processes = [
