@@ -28,4 +28,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
     CMD ["python", "-m", "productops.run_ready", "127.0.0.1:8000"]
-CMD ["sh", "-c", "exec python -m uvicorn productops.asgi:application --host 0.0.0.0 --port 8000 --workers ${WEB_WORKERS:-2} --no-access-log --no-server-header --timeout-graceful-shutdown 10 --timeout-keep-alive 75 --timeout-worker-healthcheck 30"]
+CMD ["sh", "-c", "exec python -m productops.serving --host 0.0.0.0 --port 8000 --workers ${WEB_WORKERS:-2}"]

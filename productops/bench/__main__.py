@@ -8,10 +8,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from productops.bench import chaos, dashboard, drain, intake, loop, pages, pipeline, sample
+from productops.bench import chaos, dashboard, drain, intake, loop, overload, pages, pipeline, sample
 from productops.bench.figures import Figure
 
-BENCHES = ("intake", "drain", "pipeline", "loop", "pages", "dashboard", "sample", "chaos")
+BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos")
 
 
 def main(argv: list[str]) -> int:
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
         "intake": lambda: intake.run(server, options.seconds),
         "drain": lambda: drain.run(server, options.events),
         "pipeline": lambda: pipeline.run(server, options.sustained),
+        "overload": lambda: overload.run(server, min(60.0, options.sustained)),
         "loop": lambda: loop.run(server),
         "pages": lambda: pages.run(server),
         "dashboard": lambda: dashboard.run(server),

@@ -28,12 +28,11 @@ WHERE inhparent = ANY(%s::regclass[])
 
 
 def run(server: str, seconds: float) -> Iterator[Figure]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with Hub(server) as hub:
         rng = random.Random(7)
         shots = [load.request("/batch/", bodies.posthog(hub.key, EACH, rng), hub.url[7:], **JSON) for _n in range(60)]
-        hub.start_web(cores)
-        hub.start_worker(cores)
+        hub.start_web(cores())
+        hub.start_worker(cores())
         hub.start_beat()
         load.run(hub.url, shots, 3, 8)
         hub.wait_drained(60)
@@ -109,6 +108,10 @@ def _waiting(hub: Hub) -> int:
 
 def _counted(hub: Hub) -> int:
     return int(hub.value("SELECT coalesce(sum(n), 0) FROM metrics_outcome WHERE outcome = 'accepted'"))
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Rss(threading.Thread):

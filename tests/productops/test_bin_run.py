@@ -129,7 +129,7 @@ class TestLife:
     def test_whoever_dies_is_started_again(self, start, tmp_path):
         run = start()
         for trace, name in (
-            ("uvicorn", "web"),
+            ("productops.serving", "web"),
             ("celery -A productops worker", "worker"),
             ("postgres -D", "Postgre"),
         ):

@@ -1,0 +1,111 @@
+"""More than the hub can take: what it refuses, what it weighs, when it has caught up, and what a neighbour notices."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from productops.bench import bodies, load
+from productops.bench.figures import Figure
+from productops.bench.hub import Hub
+from productops.bench.pipeline import EACH, JSON, Rss, cores
+
+#: Requests under way at once: far more than saturate it.
+CONNECTIONS = 1_000
+#: Events a minute that the noisy product may send, and what it sends: at least this many times as many.
+ALLOWED, TIMES = 60_000, 20
+
+
+def run(server: str, seconds: float) -> Iterator[Figure]:
+    yield from _flood(server, seconds)
+    yield from _neighbour(server, min(seconds, 30.0))
+
+
+def _flood(server: str, seconds: float) -> Iterator[Figure]:
+    with Hub(server) as hub:
+        shots = _shots(hub, hub.key)
+        hub.start_web(cores())
+        hub.start_worker(cores())
+        hub.start_beat()
+        load.run(hub.url, shots, 2, 8)
+        hub.wait_drained(60)
+        before = _counted(hub)
+        weight = Rss(hub)
+        result = load.run(hub.url, shots, seconds, CONNECTIONS)
+        weight.close()
+        began = time.monotonic()
+        hub.wait_drained(300)
+        caught_up = time.monotonic() - began
+        taken, counted = round(result.rate * seconds) * EACH, _counted(hub) - before
+        note = f"{seconds:.0f} s of {CONNECTIONS} connections: {taken} events taken, {result.failed} requests refused"
+        yield Figure("overload", "largest web process", weight.most, "MB", 250, is_ceiling=True, note=note)
+        yield Figure("overload", "until the backlog was counted", caught_up, "s", 120, is_ceiling=True)
+        # What was under way when the generator ended was stored, but its answer was not waited for.
+        lost = max(0, taken - counted)
+        yield Figure("overload", "acknowledged and not counted", lost, "events", 0, is_ceiling=True, note=f"{counted}")
+
+
+def _neighbour(server: str, seconds: float) -> Iterator[Figure]:
+    with Hub(server) as hub:
+        hub.start_web(cores())
+        hub.start_worker(1)
+        hub.start_beat()
+        given = ["--workspace", "Quiet", "--product", "Quiet", "--email", "quiet@example.com"]
+        quiet = json.loads(hub.manage("provision", "--json", *given, "--password", "correct horse battery"))
+        _ask(hub, quiet["ingest_key"], 3.0)
+        alone, _refused = _ask(hub, quiet["ingest_key"], seconds / 2)
+        hub.manage(
+            "shell", "-c",
+            "from django.utils import timezone; from metrics.models import Limit; from releases.models import Product\n"
+            f"Limit.put(Product.objects.get(pk={hub.product_id}), {ALLOWED}, None, timezone.now())",
+        )  # fmt: skip
+        time.sleep(4)  # until every process knows the limit
+        is_over = threading.Event()
+        with load.Stream(hub.url, _shots(hub, hub.key), 4) as stream:
+            pacing = threading.Thread(target=_pace, args=(hub, stream, is_over))
+            pacing.start()
+            time.sleep(1)
+            beside, refused = _ask(hub, quiet["ingest_key"], seconds / 2)
+            is_over.set()
+            pacing.join()
+        sent = hub.value(f"SELECT sum(n)::bigint FROM metrics_outcome WHERE product_id = {hub.product_id}")
+        note = f"p95 {alone:.1f} ms alone, {beside:.1f} ms beside one that sends {sent} events in {seconds / 2:.0f} s"
+        yield Figure("overload", "a neighbour's p95", beside / alone, "times", 1.2, is_ceiling=True, note=note)
+        yield Figure("overload", "a neighbour's requests refused", refused, "requests", 0, is_ceiling=True)
+
+
+def _pace(hub: Hub, stream: load.Stream, is_over: threading.Event) -> None:
+    """TIMES as much as it may; what an endless stream does to the machine is told by _flood."""
+    began = time.monotonic()
+    sql = f"SELECT coalesce(sum(n), 0)::bigint FROM metrics_outcome WHERE product_id = {hub.product_id}"
+    while not is_over.wait(0.02):
+        stream.pause(hub.value(sql) > (time.monotonic() - began) * ALLOWED / 60 * TIMES)
+    stream.pause(False)
+
+
+def _ask(hub: Hub, key: str, seconds: float) -> tuple[float, int]:
+    """(p95 in ms of small requests at 100 a second, how many were refused)."""
+    lasted, refused, until = [], 0, time.monotonic() + seconds
+    with httpx.Client(timeout=10, headers={"Authorization": f"Bearer {key}"}) as http:
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            answer = http.post(f"{hub.url}/api/v1/events", json=[{"name": "pay"}])
+            lasted.append((time.perf_counter() - began) * 1e3)
+            refused += answer.status_code != 200
+            time.sleep(max(0.0, 0.01 - lasted[-1] / 1e3))
+    lasted.sort()
+    return lasted[int(len(lasted) * 0.95)], refused
+
+
+def _shots(hub: Hub, key: str) -> list[list[bytes]]:
+    rng = random.Random(7)
+    return [load.request("/batch/", bodies.posthog(key, EACH, rng), hub.url[7:], **JSON) for _number in range(60)]
+
+
+def _counted(hub: Hub) -> int:
+    return int(hub.value("SELECT coalesce(sum(n), 0) FROM metrics_outcome WHERE outcome IN ('accepted', 'duplicate')"))
