@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -17,7 +17,7 @@ from feedback.api import CleanCharField
 from feedback.models import Complaint, Customer
 from incidents import quicklog
 from incidents.models import Incident
-from productops.lib.api import Pages
+from productops.lib.api import Pages, moment
 from releases.api import product_of, user_of, workspace_of
 from releases.models import Feature, Product, Release
 
@@ -166,11 +166,8 @@ def _facts(request: Request, data: dict[str, Any], product: Product | None) -> d
     return fields
 
 
-def _moment(given: str) -> Any:
-    try:
-        found = parse_datetime(given.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None or not 1970 <= found.year <= 9000:
+def _moment(given: str) -> datetime:
+    found = moment(given, is_zone_needed=True)
+    if found is None:
         raise ValidationError({"since": ["Use ISO 8601 with a zone, e.g. 2026-11-22T10:00:00Z."]})
     return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -22,7 +21,7 @@ from metrics.counting import sketch
 from metrics.detection.histogram import quantile
 from metrics.forms import MOST
 from metrics.models import Limit, Outcome, Regression, RollupHour, RollupMinute, Signal
-from productops.lib.api import Pages
+from productops.lib.api import Pages, moment
 from releases.api import membership_of, product_of, workspace_of
 from releases.models import Product, Release
 
@@ -219,14 +218,10 @@ def _moment(request: Request, name: str) -> datetime | None:
     given = request.query_params.get(name)
     if not given:
         return None
-    try:
-        found = parse_datetime(given.replace(" ", "+"))
-    except ValueError:
-        found = None
-    # Beside the ends of the calendar neither sums of times nor PostgreSQL's zones work.
-    if found is None or not 1970 <= found.year <= 9000:
+    found = moment(given)
+    if found is None:
         raise ValidationError({name: ["Use ISO 8601, e.g. 2026-11-22T10:00:00Z."]})
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found
 
 
 def _narrowed(found: QuerySet[Any], params: Any, product: int) -> QuerySet[Any]:

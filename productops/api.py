@@ -17,6 +17,37 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-unt
         return {"type": "http", "scheme": "bearer", "bearerFormat": "po_pat_…"}
 
 
+_PAGING = [
+    {"name": name, "in": "query", "schema": {"type": "integer", "minimum": least}, "description": meaning}
+    for name, least, meaning in (("limit", 1, "rows of a page, 500 at most"), ("offset", 0, "rows before it"))
+]
+#: Lists that come whole.
+_WHOLE = {"deploys_list"}
+
+
+def say_pages_and_problems(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """A drf-spectacular post-processing hook: how lists are paged, and how anything may be refused."""
+    told = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    problem = {"description": "It was refused; why.", "content": {"application/problem+json": told}}
+    for operation in [each for path in result["paths"].values() for each in path.values()]:
+        operation["responses"]["default"] = problem
+        name = operation["operationId"]
+        if name.endswith("_list") and name not in _WHOLE:
+            media = operation["responses"]["200"]["content"]["application/json"]
+            media["schema"] = _page(media["schema"])
+            operation.setdefault("parameters", []).extend(_PAGING)
+    return result
+
+
+def _page(rows: dict[str, Any]) -> dict[str, Any]:
+    address = {"type": "string", "format": "uri", "nullable": True}
+    return {
+        "type": "object",
+        "required": ["count", "results"],
+        "properties": {"count": {"type": "integer"}, "next": address, "previous": address, "results": rows},
+    }
+
+
 def add_events_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """A drf-spectacular post-processing hook."""
     schemas = result["components"].setdefault("schemas", {})

@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "productops.api.add_events_door",
+        "productops.api.say_pages_and_problems",
     ],
 }
 

@@ -6,17 +6,16 @@ product's.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.http import Http404
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from productops.lib.api import moment
 from releases.api import product_of, user_of, version_of, workspace_of
 from releases.models import Deploy, Product, Release
 
@@ -114,7 +113,9 @@ class CliDeploys(CliView):
     def post(self, request: Request, org: str, version: str) -> Response:
         given = NewDeploy(data=request.data)
         given.is_valid(raise_exception=True)
-        at = _moment(given.validated_data.get("dateFinished")) or _moment(given.validated_data.get("dateStarted"))
+        at = moment(given.validated_data.get("dateFinished"), True) or moment(
+            given.validated_data.get("dateStarted"), True
+        )
         deploy = version_of(request, version).deploy(
             given.validated_data["environment"], at=at, by=user_of(request), source="cli"
         )
@@ -124,15 +125,6 @@ class CliDeploys(CliView):
 def _products(request: Request, names: Any) -> list[Product]:
     given = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     return [product_of(request, name) for name in given or [""]]
-
-
-def _moment(given: Any) -> datetime | None:
-    """An ISO stamp with any number of digits behind the second."""
-    try:
-        found = parse_datetime(given) if isinstance(given, str) else None
-    except ValueError:
-        return None
-    return found if found and found.tzinfo else None
 
 
 def _told(release: Release) -> dict[str, Any]:

@@ -50,9 +50,16 @@ def pack(events: Sequence[Event]) -> bytes:
     told = [first, after.tolist()]
     for place, column in enumerate(columns):
         if place not in (_ID, _AT):
-            is_one = column[0] == column[-1] and column.count(column[0]) == len(column)
-            told.append(column[:1] if is_one else column)
+            told.append(column[:1] if _is_one(column) else column)
     return _HEAD.pack(_VERSION, len(events)) + ids + zstandard.ZstdCompressor(level=1).compress(orjson.dumps(told))
+
+
+def _is_one(column: Sequence[Any]) -> bool:
+    """Whether all values are the same; what holds others inside is taken for different, for there 1 equals True."""
+    first = column[0]
+    if first != column[-1] or (isinstance(first, dict) and first):
+        return False
+    return column.count(first) == len(column) and (type(first) is str or len(set(map(type, column))) == 1)
 
 
 def unpack(raw: bytes) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .batch import Batch
-from .clean import build, stable_id, text
+from .clean import build, number, stable_id, text
 from .clock import timestamp
 from .event import CLAMPED, Parsed
 from .faults import fault
@@ -54,7 +54,7 @@ def _span(resource: dict[str, Any], span: dict[str, Any], batch: Batch) -> None:
     if not name:
         return batch.miss("use", "invalid", "no_event_name")
     began, ended = whole(span.get("startTimeUnixNano")), whole(span.get("endTimeUnixNano"))
-    value = (ended - began) / 1e6 if 0 < began <= ended else None
+    value = number((ended - began) / 1e6) if 0 < began <= ended else None
     at = seconds(began)
     code = mapping(span.get("status")).get("code")
     bad = 1 if code == _FAILED[0] or code == _FAILED[1] else 0

@@ -170,8 +170,7 @@ def _segment(span: dict[str, Any], box: Envelope) -> Event:
     props: dict[str, Any] = {}
     for key, value in (("op", told.get("sentry.op")), ("status", why or status)):
         flags |= _add_text(props, key, value, 60)
-    if path := pattern(told.get("url.path")):
-        props["path"] = path[:200]
+    flags |= _add_text(props, "path", pattern(told.get("url.path")), 200)
     name = told.get("sentry.segment.name") or span.get("name") or told.get("sentry.transaction")
     language = sdk_platform(told.get("sentry.sdk.name"))
     platform = sentry_platform(told, {"os": {"name": told.get("os.name")}}, "") or language or box.platform

@@ -137,7 +137,9 @@ def check(parsed: Parsed) -> None:
     known = grouping.Known(signals, {}, frozenset(), frozenset())
     for place in grouping.group(events, known).places:
         assert place.sum.timed < 2**31 * len(events), place.sum.timed
-    assert [event.id for chunk in chunks.chunked(events) for event in chunks.unpack(chunks.pack(chunk))]
+    kept = [event for chunk in chunks.chunked(events) for event in chunks.unpack(chunks.pack(chunk))]
+    assert sorted(event.id for event in kept) == sorted(event.id for event in events)
+    assert sorted(repr(event.props) for event in kept) == sorted(repr(event.props) for event in events)
 
 
 def take(shapes: list[Shape], data: bytes) -> None:

@@ -103,3 +103,13 @@ def test_the_document_is_served_without_a_token():
     response = Client().get("/api/v1/schema/")
     assert response.status_code == 200
     assert b"/api/v1/incidents" in response.content
+
+
+def test_lists_are_told_as_the_pages_they_are(schema):
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            assert "application/problem+json" in operation["responses"]["default"]["content"], (path, method)
+            if method == "get" and operation["operationId"].endswith("_list") and "deploys" not in path:
+                shape = operation["responses"]["200"]["content"]["application/json"]["schema"]
+                assert set(shape["properties"]) == {"count", "next", "previous", "results"}, path
+                assert {"limit", "offset"} <= {each["name"] for each in operation["parameters"]}, path

@@ -78,3 +78,11 @@ def test_halves_that_are_alike_do_not_meet():
 @pytest.mark.parametrize("body", [[], [make.event(props={"text": "long " * 400})]])
 def test_a_body_small_or_large_is_read_back(body):
     assert [Event._make(parts) for parts in stored.unpack(stored.pack(body, {}))[0]] == body
+
+
+@pytest.mark.parametrize("pair", [({"ok": True}, {"ok": 1}), ({"n": 1}, {"n": 1.0}), ({}, {"n": 0}), ({"a": [0]}, {"a": [False]})])
+def test_what_only_python_takes_for_equal_stays_different(pair):
+    for first, last in (pair, pair[::-1]):
+        given = [make.event(props=first, value=1.0), make.event(props=last, value=1)]
+        assert [repr(event.props) for event in chunks.unpack(chunks.pack(given))] == [repr(first), repr(last)]
+        assert [repr(event.value) for event in chunks.unpack(chunks.pack(given))] == ["1.0", "1"]

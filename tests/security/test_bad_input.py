@@ -447,6 +447,20 @@ def test_sentry_cli_bodies(body, world):
     assert Release.objects.count() <= before + 1
 
 
+@pytest.mark.parametrize("zone", ["+16:00", "-23:59", "+23:59", "+15:59"])
+@pytest.mark.parametrize("year", ["2026", "0001", "9999"])
+def test_zones_that_postgresql_does_not_know(zone, year, world):
+    token = worlds.token_of(world.owner, world.workspace)
+    moment = f"{year}-11-22T10:00:00{zone}"
+    wanted = {200} if year == "2026" else {400}
+    assert call("get", f"complaints?since={quote(moment)}", token).status_code in wanted
+    version = world.releases[0].version
+    told = {"environment": "production", "dateFinished": moment}
+    address = f"/api/0/organizations/{world.workspace.slug}/releases/{quote(version)}/deploys/"
+    given = {"content_type": "application/json", "headers": {"Authorization": f"Bearer {token}"}}
+    assert swift(browser().post, address, json.dumps(told), **given).status_code in {200, 201}
+
+
 def test_what_cannot_be_stored_is_refused(world):
     """NUL and half an emoji: 400 with the field's name or place, nothing written."""
     token = worlds.token_of(world.owner, world.workspace)
@@ -501,6 +515,7 @@ def test_a_snooze_has_an_end(world):
         "until=0001-01-01T00:00:00Z",
         "since=9999-12-31T23:59:59Z",
         "since=nonsense",
+        "since=2026-11-22T10:00:00%2B16:00&until=2026-11-22T20:00:00-23:59",
         "since=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00Z",
         "until=2026-02-31T00:00:00Z",
         "since=0001-01-01T00:00:00Z",

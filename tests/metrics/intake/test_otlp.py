@@ -65,6 +65,11 @@ ValueError: no stock
 """
 
 
+def test_a_span_of_centuries_has_no_duration():
+    endless = span(startTimeUnixNano="1000000000000000000", endTimeUnixNano="9223372036854775807")
+    assert take("traces", endless).events[0].value is None
+
+
 def test_an_entry_span_is_a_use():
     said = {"user.id": "u1", "customer": "acme", "plan": "Pro", "feature": "Orders", "session.id": "s", "http.method": "GET"}
     [made] = take("traces", span(said)).events

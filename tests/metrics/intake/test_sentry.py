@@ -205,6 +205,15 @@ def test_only_segments_of_spans_are_uses(status, message, bad):
     assert parse(("span", {"items": [root]})).events[0].id == event.id
 
 
+def test_the_path_of_a_span_is_cleaned_like_any_text():
+    told = {"url.path": {"value": "/reset\0/token=sk_live_abcdefgh12345678", "type": "string"}}
+    root = {"name": "x", "span_id": "a", "trace_id": "t", "is_segment": True, "start_timestamp": NOW - 1,
+            "end_timestamp": NOW, "attributes": told}  # fmt: skip
+    [event] = parse(("span", {"version": 2, "items": [root]})).events
+    assert "\0" not in event.props["path"]
+    assert "abcdefgh" not in event.props["path"]
+
+
 @pytest.mark.parametrize("kind", ["feedback", "event"])
 def test_feedback_comes_as_two_kinds_of_item(kind):
     said = {
