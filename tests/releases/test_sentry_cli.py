@@ -53,6 +53,6 @@ def test_releases_and_deploys_of_an_existing_pipeline(server, tienda, shop, caro
 def test_another_workspace_or_a_wrong_token_gets_nothing(server, tienda, shop, carol, mallory, bob) -> None:
     token = make.token(carol, tienda)
     assert run(server, token, "releases", "new", "1.0", org="elsewhere").returncode != 0
-    assert run(server, token[:-1] + "x", "releases", "new", "1.0").returncode != 0
+    assert run(server, token[:-1] + ("y" if token[-1] == "x" else "x"), "releases", "new", "1.0").returncode != 0
     assert run(server, make.token(bob, tienda), "releases", "new", "1.0").returncode != 0
     assert not Release.objects.exists()
