@@ -14,7 +14,7 @@ import orjson
 from django.db.backends.utils import CursorWrapper
 from psycopg2.extras import execute_values
 
-from metrics.intake.event import AGGREGATED, Event
+from metrics.intake.event import AGGREGATED, Event, field_of
 from metrics.intake.otlp_metrics import MOST
 
 #: A process counts as watched when a point of it came in this many seconds before.
@@ -23,6 +23,8 @@ WATCHED = 900.0
 YOUNG = 120.0
 #: Series remembered of one product; more are not counted.
 SERIES = 20_000
+
+_flags = field_of("flags")
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Last:
 
 def settle(cursor: CursorWrapper, product: int, events: list[Event]) -> list[Event]:
     """The events with running totals replaced by what they add; those that add nothing are left out."""
-    told = [event for event in events if event.flags & AGGREGATED and "counter" in event.props]
+    is_any = any(flags & AGGREGATED for flags in set(map(_flags, events)))
+    told = [event for event in events if event.flags & AGGREGATED and "counter" in event.props] if is_any else []
     if not told:
         return events
     names = {event.props["counter"][key] for event in told for key in ("series", "process")}

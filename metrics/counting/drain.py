@@ -11,11 +11,10 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import compress
 from operator import itemgetter, not_
 from typing import Any
@@ -28,13 +27,12 @@ from django.utils import timezone
 from psycopg2.errorcodes import DEADLOCK_DETECTED, INTERNAL_ERROR, UNIQUE_VIOLATION
 
 from metrics import partitions
-from metrics.counting import arrivals, names, regulars, store
+from metrics.counting import adding, arrivals, names, regulars, store
 from metrics.counting.counters import settle
-from metrics.counting.grouping import Known, by_hour, group
 from metrics.intake import stored
-from metrics.intake.event import Event
+from metrics.intake.event import Event, field_of
 from metrics.intake.inbox import OutcomeKey, hour_of, write_outcomes
-from metrics.models import Inbox, Message, Quarantine
+from metrics.models import Inbox, Quarantine
 from releases.models import Product
 
 log = logging.getLogger(__name__)
@@ -48,14 +46,14 @@ EVENTS = 50_000
 #: Requests claimed at once: few at first, then as many as hold about EVENTS; remembered of so many products.
 FEWEST, MOST, PRODUCTS = 200, 5_000, 10_000
 _usual: dict[int, int] = {}
+#: Events and requests that are little, and seconds for which they may wait for a drain that is at work already.
+LITTLE, FEW, SOON = 20_000, 1_000, 1.0
 #: Times that a part is counted again because another drain was in the way.
 MEETINGS = 3
 #: Citus tells an error of a node's COPY without its code, as INTERNAL_ERROR.
 MET = (UNIQUE_VIOLATION, DEADLOCK_DETECTED, INTERNAL_ERROR)
 
-_kind = itemgetter(Event._fields.index("kind"))
-#: Event._make, without a call of Python's for each.
-_event: Callable[[Sequence[Any]], Event] = partial(tuple.__new__, Event)
+_kind, _id = field_of("kind"), field_of("id")
 
 
 @dataclass(frozen=True)
@@ -68,25 +66,25 @@ class Batch:
     digest: bytes  # when the client chose the id
 
     @cached_property
-    def body(self) -> tuple[list[Sequence[Any]], list[Sequence[Any]]]:
+    def _body(self) -> tuple[list[Event], list[Sequence[Any]]]:
         return stored.unpack(self.raw)
 
     @property
     def events(self) -> list[Event]:
-        return list(map(_event, self.body[0]))
+        return self._body[0]
 
     @property
     def outcomes(self) -> list[Sequence[Any]]:
-        return self.body[1]
+        return self._body[1]
 
 
 def run(seconds: float = 20.0) -> int:
-    """Counts what is in the inbox until it is empty or the time is over; how many events were counted.
+    """Counts what is in the inbox until nothing is left for this drain or the time is over; how many were counted.
 
     The products take turns, so that one that floods the hub delays the others by a turn at most.
     """
     until, counted = time.monotonic() + seconds, 0
-    while time.monotonic() < until and (products := waiting_products()):
+    while time.monotonic() < until and (products := [p for p in waiting_products() if not _is_attended(p)]):
         random.shuffle(products)  # workers begin with different ones
         for product in products:
             if time.monotonic() >= until:
@@ -119,7 +117,7 @@ def waiting_products() -> list[int]:
 
 def _take_turn(product: int, until: float) -> int:
     counted = 0
-    while True:
+    while not _is_attended(product):
         lease = uuid4()
         rows = _claim(product, lease, _usual.get(product, FEWEST))
         if not rows:
@@ -127,21 +125,37 @@ def _take_turn(product: int, until: float) -> int:
         if len(_usual) > PRODUCTS:
             _usual.clear()
         _usual[product] = max(1, min(MOST, EVENTS * len(rows) // max(1, sum(row[3] for row in rows))))
-        with _no_collector():
-            for part in _parts(product, rows):
-                counted += _count_or_split(lease, part)
+        counted += _count_all(product, lease, rows)
         if time.monotonic() >= until:
             return counted
+    return counted
 
 
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Thousands of events hold no cycles; looking for some takes a third of the time."""
+def _is_attended(product: int) -> bool:
+    """Whether another drain is at work on this product and will soon come back for the little that waits. Two that
+    count little add to the same rows: each does nearly the work of one that counts much, and waits for the other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH free AS (SELECT received_at, events FROM metrics_inbox WHERE product_id = %s AND attempts < %s"
+            "  AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s)"
+            " SELECT CASE WHEN count(*) < %s AND coalesce(sum(events), 0) < %s"
+            "   AND coalesce(min(received_at) > now() - %s * interval '1 second', true)"
+            "  THEN EXISTS (SELECT 1 FROM metrics_inbox WHERE product_id = %s AND lease_until > now())"
+            "  ELSE false END FROM free",
+            [product, TRIES, FEW, FEW, LITTLE, SOON, product],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def _count_all(product: int, lease: UUID, rows: list[tuple[Any, ...]]) -> int:
+    """In parts of about EVENTS. Thousands of events hold no cycles, and looking for some takes a third of the time: the
+    collector waits until they are gone."""
     was_on = gc.isenabled()
     gc.disable()
     try:
-        yield
+        return sum(_count_or_split(lease, part) for part in _parts(product, rows))
     finally:
+        rows.clear()
         if was_on:
             gc.enable()
 
@@ -159,17 +173,17 @@ def _claim(product: int, lease: UUID, size: int = FEWEST) -> list[tuple[Any, ...
         return sorted(cursor.fetchall(), key=itemgetter(0))
 
 
-def _parts(product: int, rows: list[tuple[Any, ...]]) -> list[list[Batch]]:
+def _parts(product: int, rows: list[tuple[Any, ...]]) -> Iterator[list[Batch]]:
     """The batches in parts of about EVENTS."""
-    parts: list[list[Batch]] = [[]]
+    part: list[Batch] = []
     size = 0
     for _seq, id_, protocol, events, received_at, body, digest in rows:
         if size and size + events > EVENTS:
-            parts.append([])
-            size = 0
-        parts[-1].append(Batch(id_, product, protocol, received_at, bytes(body), bytes(digest or b"")))
+            yield part
+            part, size = [], 0
+        part.append(Batch(id_, product, protocol, received_at, bytes(body), bytes(digest or b"")))
         size += events
-    return parts
+    yield part
 
 
 def _count_or_split(lease: UUID, part: list[Batch]) -> int:
@@ -232,8 +246,8 @@ def count(lease: UUID, batches: list[Batch]) -> int:
             _note(cursor, product, batches, events, new)
             settled = settle(cursor, product.pk, new)
             if not is_spike:
-                _keep(cursor, product, settled, known, now)
-            people = _add(cursor, product, settled, known, now)
+                adding.keep(cursor, product.pk, settled, known, now)
+            people = adding.add(cursor, product, settled, known, now)
         _tell_rest(batches, fresh, events, outcomes)
         write_outcomes(cursor.cursor, outcomes)
         _forget(cursor, batches)
@@ -280,7 +294,7 @@ def _dedupe(
     came = [event for batch in batches for event in events[batch.id]]
     if not came:
         return came
-    is_new = store.unseen(cursor, product.pk, [event.id for event in came], now.date())
+    is_new = store.unseen(cursor, product.pk, list(map(_id, came)), now.date())
     is_all_new, position = bool(is_new.all()), 0
     for batch in batches:
         of_batch, line = events[batch.id], (product.pk, hour_of(batch.received_at), batch.protocol)
@@ -304,80 +318,6 @@ def _note(
     is_all_new = len(new) == sum(len(events[batch.id]) for batch in batches)
     counted = set() if is_all_new else set(map(id, new))  # of two with the same id only one was counted
     arrivals.note(cursor, product.pk, chosen, lambda event: is_all_new or id(event) in counted)
-
-
-def _add(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> regulars.People:
-    """After `_keep`: first what no other drain waits for; from the people on, rows are locked until the commit.
-    Returns who is written down now."""
-    recent = partitions.first_moment("metrics_rollup_minute", now)
-    _add_history(cursor, product, [event for event in new if event.at < recent], known)
-    new = [event for event in new if event.at >= recent]
-    if not new:
-        return {}
-    grouped = group(new, known)
-    store.add_usage(cursor, product.pk, grouped.usage())
-    people = regulars.strangers(product.pk, grouped.people())
-    if people:
-        for cohort, user, is_new, before in store.count_people(cursor, product.pk, people):
-            grouped.crowds[cohort].count(user, is_new, before)
-    minutes = grouped.minutes()
-    store.add_rollups(cursor, "metrics_rollup_minute", product.pk, minutes)
-    store.add_rollups(cursor, "metrics_rollup_hour", product.pk, by_hour(minutes))
-    store.add_accounts(cursor, product.workspace_id, _accounts(new))
-    _add_messages(product, new)
-    return people
-
-
-def _add_history(cursor: Any, product: Product, old: list[Event], known: Known) -> None:
-    """What lies before the minutes that are kept: hours and customers' days. Its users are not known one by one any
-    more, so they are not counted."""
-    if old:
-        grouped = group(old, known)
-        store.add_usage(cursor, product.pk, grouped.usage())
-        store.add_rollups(cursor, "metrics_rollup_hour", product.pk, by_hour(grouped.minutes()))
-        store.add_accounts(cursor, product.workspace_id, _accounts(old))
-        _add_messages(product, old)
-
-
-def _keep(cursor: Any, product: Product, new: list[Event], known: Known, now: datetime) -> None:
-    since = names.kept_since(now)
-    kept = [e for e in new if e.at >= since and e.kind != "identify"]
-    if kept:
-        store.keep(cursor, product.pk, kept, known)
-
-
-def _accounts(new: list[Event]) -> dict[str, tuple[float, dict[str, Any]]]:
-    """Customers named by the events: id -> (a moment at which it was seen, what was told of it)."""
-    latest = {event.customer: event for event in new}
-    latest.pop("", None)
-    seen = {name: (event.at, {"plan": event.plan} if event.plan else {}) for name, event in latest.items()}
-    for event in new:
-        if event.kind == "identify" and event.customer:
-            traits = event.props.get("traits")
-            at, told = seen[event.customer]
-            seen[event.customer] = (max(at, event.at), {**told, **(traits if isinstance(traits, dict) else {})})
-    return seen
-
-
-def _add_messages(product: Product, new: list[Event]) -> None:
-    Message.objects.bulk_create(
-        [
-            Message(
-                product=product,
-                event_id=UUID(e.id),
-                at=datetime.fromtimestamp(e.at, timezone.get_default_timezone()),
-                text=str(e.props.get("text") or e.props.get("message") or "")[:10_000],
-                customer=e.customer,
-                contact_name=str(e.props.get("contact_name") or e.props.get("name") or "")[:120],
-                contact_email=str(e.props.get("contact_email") or e.props.get("email") or "")[:254],
-                feature=e.feature,
-                release=e.release,
-            )
-            for e in new
-            if e.kind == "feedback"
-        ],
-        ignore_conflicts=True,
-    )
 
 
 def _tell_rest(

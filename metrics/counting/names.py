@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from typing import NamedTuple
 
 from django.db.models import Min
 from django.utils import timezone
 
 from metrics.counting.grouping import Known
-from metrics.intake.event import Event
-from metrics.models import Signal, SliceValue
+from metrics.intake.event import Event, field_of
+from metrics.models import Account, Signal, SliceValue
 from metrics.models.signal import OTHER, SIGNALS_PER_PRODUCT, VALUES_PER_SLICE
 from releases.models import Deploy, Feature, Product, Release
 
 MEASURED = ("use", "session", "error")
 FEATURES_PER_PRODUCT = 200
+#: Customers of a workspace; events of further ones count, but for no customer.
+CUSTOMERS = 200_000
+#: Seconds for which the room for more is believed.
+_BELIEVED = 60.0
 _FAR = float("inf")
 
 
@@ -33,11 +37,13 @@ class Look(NamedTuple):
     platform: str
 
 
-_look = itemgetter(*map(Event._fields.index, Look._fields))
+_look, _at, _customer = field_of(*Look._fields), field_of("at"), field_of("customer")
+_room: dict[int, tuple[int, float]] = {}  # workspace -> customers that there is room for, and until when it is believed
 
 
 def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
     """Ids for all names, and the events with names beyond the bounds renamed to OTHER."""
+    events = within_room(product.workspace_id, events)
     # Thousands of events hold few different names.
     looks = set(map(_look, events))
     environments = _slice_values(product, "environment", {look.environment for look in map(Look._make, looks)})
@@ -58,6 +64,23 @@ def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
         ),
         events,
     )
+
+
+def within_room(workspace: int, events: list[Event]) -> list[Event]:
+    """The events, without the customers for which there is no room: names that somebody makes up fill no table."""
+    named = set(map(_customer, events)) - {""}
+    room, until = _room.get(workspace, (0, 0.0))
+    if len(named) <= room and time.monotonic() < until:
+        _room[workspace] = room - len(named), until  # as if all were new
+        return events
+    accounts = Account.objects.filter(workspace=workspace)
+    room = CUSTOMERS - accounts.count()
+    _room[workspace] = room - len(named), time.monotonic() + _BELIEVED
+    if len(named) <= room:
+        return events
+    unknown = named - set(accounts.filter(external_id__in=named).values_list("external_id", flat=True))
+    beyond = set(sorted(unknown)[max(0, room) :])
+    return [e._replace(customer="") if e.customer in beyond else e for e in events] if beyond else events
 
 
 def _signals(
@@ -102,7 +125,7 @@ def _note_arrivals(releases: dict[str, Release], seen: list[Look], events: list[
         return
     deploys = Deploy.objects.filter(release__in=quiet.values()).order_by()
     known = {(r, e): at for r, e, at in deploys.values_list("release", "environment").annotate(Min("at"))}
-    earliest = min([event.at for event in events], default=0.0)
+    earliest = min(map(_at, events), default=0.0)
     pairs = {(v, e) for v, e in pairs if (at := known.get((quiet[v].pk, e))) is None or earliest < at.timestamp()}
     if not pairs:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import blake2b
 from os import urandom
 from typing import Any
@@ -139,6 +140,20 @@ def event_id(product: str, raw: Any, fallback_parts: tuple[Any, ...] = ()) -> st
     return stable_id(product, *fallback_parts) if fallback_parts else urandom(16).hex()
 
 
+def hyphened_ids(told: Sequence[Any]) -> list[str] | None:
+    """The same for many at once, when all are UUIDs as they are mostly written; else None."""
+    try:
+        joined, dashes = "".join(told), "-" * len(told)
+        if set(map(len, told)) != {36} or any(joined[place::36] != dashes for place in (8, 13, 18, 23)):
+            return None
+        plain = bytes.fromhex(joined.replace("-", "")).hex()
+    except (TypeError, ValueError):
+        return None
+    # It leaves out spaces.
+    ids = [plain[place : place + 32] for place in range(0, 32 * len(told), 32)] if len(plain) == 32 * len(told) else []
+    return ids if ids and _NIL not in ids else None
+
+
 def build(
     id: str,
     kind: str,
@@ -168,12 +183,11 @@ def build(
         texts[index], cut = text(raw, _FIELDS[index])
         if cut:
             flags |= TRUNCATED
-    if country:
-        country = country.upper() if _is_country(country) else ""
+    country = country_of(country) if country else ""
     name, release, environment, user, customer, session, feature, platform, plan = texts
     return Event(
         id, kind, name, at, release, environment or ENVIRONMENT, user, customer, session, feature, platform,
-        plan, country or "", n, bad, value, flags, {} if props is None else props,
+        plan, country, n, bad, value, flags, {} if props is None else props,
     )  # fmt: skip
 
 
@@ -185,5 +199,7 @@ def _are_plain(texts: list[Any]) -> bool:
         return False
 
 
-def _is_country(value: Any) -> bool:
-    return type(value) is str and len(value) == 2 and value.isascii() and value.isalpha()
+def country_of(value: Any) -> str:
+    """Two letters, or nothing."""
+    is_one = type(value) is str and len(value) == 2 and value.isascii() and value.isalpha()
+    return value.upper() if is_one else ""

@@ -7,6 +7,8 @@ from typing import Any
 
 from .event import FUTURE_LIMIT, PAST_LIMIT
 
+#: Characters of a moment told as a text.
+LONGEST_MOMENT = 40
 #: A client clock further off than this, in seconds, shifts the timestamps that came along.
 SKEW_LIMIT = 300.0
 
@@ -34,7 +36,7 @@ def instant(value: Any) -> float | None:
 
 
 def _from_text(value: str) -> float | None:
-    if not 4 <= len(value) <= 40:
+    if not 4 <= len(value) <= LONGEST_MOMENT:
         return None
     try:
         moment = datetime.fromisoformat(value)

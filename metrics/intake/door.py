@@ -31,7 +31,7 @@ from metrics.intake.decode import COMPRESSED_LIMIT, DECODED_LIMIT, decode
 from metrics.intake.event import Parsed, Refused
 from metrics.intake.inbox import InboxRow, Note, hour_of
 from metrics.intake.keys import BELIEVED, Keys, Owner
-from metrics.intake.routes import Answer, Call, Protocol, key_of_headers
+from metrics.intake.routes import Answer, Call, Opened, Protocol, key_of_headers
 from metrics.intake.writer import StoreDown, Writer
 from productops.lib.headers import headers as security_headers
 
@@ -119,16 +119,19 @@ class Door:
         call.body = await self._read(call, receive)
         if is_large := _is_large(call):
             async with self._large:
-                call.key, parse = await asyncio.to_thread(protocol.open, call)
+                opened = await asyncio.to_thread(protocol.open, call)
         else:
-            call.key, parse = protocol.open(call)
+            opened = protocol.open(call)
+        call.key = opened.key
         owner = await self._owner(call, protocol, call.key)
+        if protocol.is_kept and owner.is_limited and not call.headers.get("idempotency-key"):
+            self._recall(owner, opened, call.now)
         product = str(owner.product_id)
         if is_large:
             async with self._large:
-                parsed = await asyncio.to_thread(parse, product)
+                parsed = await asyncio.to_thread(opened.parse, product)
         else:
-            parsed = parse(product)
+            parsed = opened.parse(product)
         if protocol.is_kept and (parsed.events or parsed.outcomes):
             try:
                 await self._store(call, protocol, owner, parsed)
@@ -174,18 +177,25 @@ class Door:
             batch = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner.product_id}:{given}")
             digest = hashlib.blake2b(call.body, digest_size=16, person=call.path.encode()[-16:]).digest()
         at, n = datetime.fromtimestamp(call.now, UTC), len(parsed.events)
-        if not digest and owner.is_limited:
-            self._recall(owner, n, call.now)
+        if not digest and owner.is_limited and (last := self._last(owner, n, call.now)):
+            raise last
         raw = stored.pack(parsed.events, parsed.outcomes)
         row = InboxRow(owner.product_id, batch, protocol.name, n, raw, at, digest)
         await self.writer.store(Note(inbox=row, kinds=parsed.kinds, is_limited=owner.is_limited))
         self.bell.ring()
 
-    def _recall(self, owner: Owner, events: int, now: float) -> None:
-        """What was too much a moment ago is too much still; whoever floods us is not asked about again."""
+    def _recall(self, owner: Owner, opened: Opened, now: float) -> None:
+        """Whoever floods us is refused before the work is done, where what is refused can be told without it."""
+        if owner.product_id in self._limited and (held := opened.held()) and (last := self._last(owner, held[0], now)):
+            last.lost = held[1]
+            raise last
+
+    def _last(self, owner: Owner, events: int, now: float) -> Limited | None:
+        """What was too much a moment ago is too much still, and not asked about again."""
         last = self._limited.get(owner.product_id)
         if last and last.found_at <= now < min(last.ends, last.found_at + BELIEVED) and events > last.left:
-            raise last.again(now)
+            return last.again(now)
+        return None
 
     async def _refuse(self, call: Call, protocol: Protocol, refused: Refused) -> Answer:
         """Counts the refusal; a refusal that cannot be counted is still a refusal."""

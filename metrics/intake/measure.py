@@ -9,7 +9,10 @@ from .clean import number
 #: Most that one event may claim to have counted.
 COUNT_LIMIT = 1_000_000
 #: Properties that become n, bad and value, and so are not kept again.
-MEASURES = ("n", "bad", "duration_ms", "duration", "latency_ms", "elapsed_ms")
+DURATIONS = ("duration_ms", "duration", "latency_ms", "elapsed_ms")
+MEASURES = ("n", "bad", *DURATIONS)
+#: What `counts` looks at.
+COUNTS = frozenset(("n", "bad", "ok", "success", "failed", "status", "error"))
 _FAILED = frozenset(("error", "failed", "failure", "fail"))
 
 
@@ -36,7 +39,7 @@ def counts(properties: dict[str, Any]) -> tuple[int, int]:
 
 def duration(properties: dict[str, Any]) -> float | None:
     """Milliseconds; only `$duration` is in seconds."""
-    for key in ("duration_ms", "duration", "latency_ms", "elapsed_ms"):
+    for key in DURATIONS:
         if key in properties:
             return number(properties[key])
     seconds = number(properties.get("$duration"))

@@ -123,7 +123,7 @@ def sdk_platform(name: Any) -> str:
     return ""
 
 
-def posthog_platform(lib: Any, system: Any) -> str:
+def posthog_platform(lib: Any, system: Any = "") -> str:
     """Where a PostHog event happened, from `$lib` and `$os`: a browser is web on every system."""
     return _posthog_platform(lib[:60] if type(lib) is str else "", system[:60] if type(system) is str else "")
 

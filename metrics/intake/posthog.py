@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,7 +23,8 @@ from .clean import event_id, json_loads
 from .clock import skew
 from .decode import BATCH_EVENTS, DECODED_LIMIT, EVENT_LIMIT, decode
 from .event import Parsed, Refused
-from .posthog_events import take
+from .posthog_alike import take_all
+from .posthog_events import kinds_of
 
 #: Stands in a batch for an event larger than EVENT_LIMIT, which is then counted and forgotten.
 OVERSIZED: dict[str, Any] = {"event": "$oversized"}
@@ -113,20 +115,33 @@ def key_of(payload: Any, query: Mapping[str, str], headers: Mapping[str, str]) -
 
 def to_events(payload: Any, product: str, now: float) -> Parsed:
     """All facts of a payload; what is no event is counted. Raises Refused 413 `too_many_events`."""
+    head, events = _listed(payload)
+    shift = skew(head.get("sent_at", head.get("sentAt")), now)
+    batch = Batch(product, now, shift, head.get("historical_migration") is True)
+    fitting = [event for event in events if event is not OVERSIZED]
+    for _event in range(len(events) - len(fitting)):
+        batch.miss("other", "too_large", "event")
+    take_all(fitting, batch)
+    return batch.parsed({"status": 1})
+
+
+def held(payload: Any) -> tuple[int, Counter[str]] | None:
+    """(events, all that a payload holds by kind), at a tenth of the cost of `to_events`; None where only that tells."""
+    head, events = _listed(payload)
+    if head.get("historical_migration") is True or OVERSIZED in events:
+        return None
+    return kinds_of(events)
+
+
+def _listed(payload: Any) -> tuple[dict[str, Any], list[Any]]:
+    """(what is said of all, the events)."""
     head = payload if type(payload) is dict else {}
     events = head.get("batch", [head] if head else []) if type(payload) is dict else payload
     if type(events) is not list:
         raise Refused(400, "bad_batch", '"batch" must be a list of events.')
     if len(events) > BATCH_EVENTS:
         raise Refused(413, "too_many_events", f"More than {BATCH_EVENTS} events in one request.")
-    shift = skew(head.get("sent_at", head.get("sentAt")), now)
-    batch = Batch(product, now, shift, head.get("historical_migration") is True)
-    for event in events:
-        if event is OVERSIZED:
-            batch.miss("other", "too_large", "event")
-        else:
-            take(event, batch)
-    return batch.parsed({"status": 1})
+    return head, events
 
 
 def parse(body: bytes, content_type: str, query: Mapping[str, str], product: str, now: float) -> Parsed:

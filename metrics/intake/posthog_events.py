@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import orjson
 from .batch import Batch
 from .clean import build, event_id, text
 from .clock import instant, timestamp
-from .event import CLAMPED, PAST_LIMIT, TRUNCATED
+from .event import CLAMPED, PAST_LIMIT, TRUNCATED, Parsed
 from .faults import fault
 from .measure import MEASURES, counts, duration
 from .origin import CUSTOMER_KEYS, PLAN_KEYS, first, mapping, posthog_platform
@@ -37,6 +38,11 @@ _UNUSED = {
     "$opt_in": "not_used",
 }
 _IDENTIFY = frozenset(("$identify", "$groupidentify", "$set", "$set_once", "$unset"))
+_EXCEPTION, _SURVEY = "$exception", "survey sent"
+#: Names that say more than that something was used.
+SPECIAL = _STRUGGLES | _UNUSED.keys() | _IDENTIFY | {_EXCEPTION, _SURVEY}
+#: Where a country may stand, the best first.
+COUNTRIES = ("country", "$geoip_country_code")
 #: Properties that became fields or count nothing; every other one starting with `$` is dropped too, except
 #: those that say where something happened.
 _FIELDS = frozenset(
@@ -55,8 +61,6 @@ _KEPT = {
 }
 
 
-
-
 class Shape(NamedTuple):
     """What follows from the names of an event's properties alone: those of one client are almost always the same."""
 
@@ -73,7 +77,7 @@ SHAPES, SHAPE_NAMES, SHAPE_TEXT = 500, 100, 4_000
 _shapes: dict[tuple[str, ...], Shape] = {}
 
 
-def _shape(properties: dict[str, Any]) -> Shape:
+def shape_of(properties: dict[str, Any]) -> Shape:
     names = tuple(properties)
     if found := _shapes.get(names):
         return found
@@ -107,15 +111,31 @@ def take(raw: Any, batch: Batch) -> None:
             return batch.miss("use", "filtered", "too_old")
     if name in _IDENTIFY:
         return _identify(raw, properties, batch)
-    if name == "$exception":
+    if name == _EXCEPTION:
         return _exception(raw, properties, batch)
-    if name == "survey sent" and _survey(raw, properties, batch):
+    if name == _SURVEY and _survey(raw, properties, batch):
         return None
     return _use(name, raw, properties, batch)
 
 
+def kinds_of(raws: list[Any]) -> tuple[int, Counter[str]]:
+    """(how many of them `take` would make events of, all by the kind they are counted as): without the work."""
+    kinds: Counter[str] = Counter()
+    left_out = 0
+    for raw in raws:
+        name = raw.get("event") if type(raw) is dict else None
+        if type(name) is str and name.strip() and name not in SPECIAL:
+            kinds["use"] += 1
+            continue
+        batch = Batch("", 0.0)
+        take(raw, batch)
+        kinds += Parsed(batch.events, batch.outcomes).held()
+        left_out += not batch.events
+    return len(raws) - left_out, kinds
+
+
 def _use(name: str, raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> None:
-    shape = _shape(properties)
+    shape = shape_of(properties)
     props, flags = _props(properties, shape)
     if name in _STRUGGLES:
         props["struggle"] = True
@@ -129,7 +149,7 @@ def _props(properties: dict[str, Any], shape: Shape | None = None) -> tuple[dict
     if properties.get("$referring_domain") == "$direct":
         kept, flags = _select(properties)
     else:
-        shape = shape or _shape(properties)
+        shape = shape or shape_of(properties)
         kept, flags = {name: properties[key] for name, key in shape.kept.items()}, shape.flags
     clean, more = scrub(kept, PROPS)
     return clean, flags | more
@@ -167,7 +187,7 @@ def _add(
 ) -> None:
     said = raw.get("timestamp") or properties.get("$time")
     at, late = timestamp(said, batch.now, batch.shift)
-    shape = shape or _shape(properties)
+    shape = shape or shape_of(properties)
     user = raw.get("distinct_id") or properties.get("distinct_id") or raw.get("$distinct_id", "")
     batch.events.append(
         build(
@@ -178,7 +198,7 @@ def _add(
             first(properties, shape.release),
             first(properties, shape.environment),
             user,
-            customer or _customer(properties, shape.customer),
+            customer or customer_of(properties, shape.customer),
             properties.get("$session_id") or raw.get("session_id", ""),
             properties.get("feature", ""),
             properties.get("platform") or _platform(properties),
@@ -214,7 +234,7 @@ def _id(raw: dict[str, Any], properties: dict[str, Any], said: Any, product: str
         return event_id(product, None)
 
 
-def _customer(properties: dict[str, Any], keys: Iterable[str] = CUSTOMER_KEYS) -> Any:
+def customer_of(properties: dict[str, Any], keys: Iterable[str] = CUSTOMER_KEYS) -> Any:
     groups = properties.get("$groups")
     return (first(groups, _GROUPS) if groups else "") or first(properties, keys)
 
@@ -234,7 +254,7 @@ def _identify(raw: dict[str, Any], properties: dict[str, Any], batch: Batch) -> 
         customer, _ = text(properties["$group_key"], 120)
         traits["group_type"], _ = text(properties.get("$group_type"), 60)
     plan = first(traits, PLAN_KEYS)
-    customer = customer or _customer(properties) or first(traits, CUSTOMER_KEYS)
+    customer = customer or customer_of(properties) or first(traits, CUSTOMER_KEYS)
     props = {"traits": traits}
     _add(batch, raw, properties, "identify", "identify", props, flags, customer=customer, plan=plan)
 

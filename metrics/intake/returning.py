@@ -68,7 +68,7 @@ def bring_back(cursor: Cursor, records: Sequence[Record]) -> int:
     outcomes: Counter[OutcomeKey] = Counter()
     for row in again:
         events, _outcomes = stored.unpack(row.body)
-        kinds = Counter(event[1] for event in events)
+        kinds = Counter(event.kind for event in events)
         # Its sender was told 200, for nobody could look; what the key stood for first is what counts.
         is_same = not row.digest or done.get(row.key, first[row.key].digest) == row.digest
         what = ("duplicate", "batch") if is_same else ("invalid", "key_reused")
@@ -88,7 +88,7 @@ def _not_stored(cursor: Cursor, records: Sequence[Record]) -> list[InboxRow]:
     for record in records:
         if record.is_maybe_stored and record.row.events:
             events, _outcomes = stored.unpack(record.row.body)
-            held[record.row.key] = {(record.row.product, mark(event[0])) for event in events}
+            held[record.row.key] = {(record.row.product, mark(event.id)) for event in events}
     if not held:
         return [record.row for record in records]
     wanted = set().union(*held.values())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -45,12 +46,19 @@ class Answer:
     content_type: str = "application/json"
 
 
+class Opened(NamedTuple):
+    """A request whose key was found. `parse`: the events, once the key's product is known. `held`: what it holds
+    without parsing it (how many events, all by kind), where that can be told."""
+
+    key: str
+    parse: Callable[[str], Parsed]
+    held: Callable[[], tuple[int, Counter[str]] | None] = lambda: None
+
+
 @dataclass(frozen=True)
 class Protocol:
-    """`open` finds the key and returns how to parse once the key's product is known."""
-
     name: str
-    open: Callable[[Call], tuple[str, Callable[[str], Parsed]]]
+    open: Callable[[Call], Opened]
     refuse: Callable[[Refused], Answer]
     product: Callable[[Call], str] = lambda call: ""
     methods: frozenset[str] = frozenset({"POST"})
@@ -91,11 +99,11 @@ def key_of_headers(headers: Mapping[str, str]) -> str:
     return (given.strip() if scheme.lower() == "bearer" else headers.get("x-ingest-key", ""))[:200]
 
 
-def _open_sentry(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_sentry(call: Call) -> Opened:
     first_line = call.body[:4096].split(b"\n", 1)[0]
     key = sentry.key_of(call.headers, call.query, first_line) or ""
     parse = sentry.parse_store if "/store" in call.path else sentry.parse_envelope
-    return key, lambda product: parse(call.body, product, call.now)
+    return Opened(key, lambda product: parse(call.body, product, call.now))
 
 
 def _sentry_product(call: Call) -> str:
@@ -112,55 +120,55 @@ def _refuse_sentry(refused: Refused) -> Answer:
     return Answer(status, body, headers)
 
 
-def _open_posthog(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_posthog(call: Call) -> Opened:
     payload = posthog.load(call.body, call.headers.get("content-type", ""), call.query)
     key = posthog.key_of(payload, call.query, call.headers) or ""
-    return key, lambda product: posthog.to_events(payload, product, call.now)
+    return Opened(key, lambda product: posthog.to_events(payload, product, call.now), lambda: posthog.held(payload))
 
 
-def _open_posthog_v1(call: Call) -> tuple[str, Callable[[str], Parsed]]:
-    key, parse = _open_posthog(call)
+def _open_posthog_v1(call: Call) -> Opened:
+    opened = _open_posthog(call)
 
     def answered(product: str) -> Parsed:
-        parsed = parse(product)
+        parsed = opened.parse(product)
         parsed.reply = {"results": {}}  # none of them is to be sent again
         return parsed
 
-    return key, answered
+    return opened._replace(parse=answered)
 
 
-def _open_config(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_config(call: Call) -> Opened:
     found = _CONFIG.fullmatch(call.path.rstrip("/"))
     key = found[1] if found else ""
-    return key, lambda product: Parsed([], reply=posthog.config_reply(key))
+    return Opened(key, lambda product: Parsed([], reply=posthog.config_reply(key)))
 
 
-def _open_segment(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_segment(call: Call) -> Opened:
     payload = segment.load(call.body)
     kind, size = _SEGMENT[call.path.rstrip("/")], len(call.body)
     key = segment.key_of(payload, call.query, call.headers)
-    return key, lambda product: segment.parse(payload, kind, size, product, call.now)
+    return Opened(key, lambda product: segment.parse(payload, kind, size, product, call.now))
 
 
-def _open_settings(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_settings(call: Call) -> Opened:
     found = _SETTINGS.fullmatch(call.path.rstrip("/"))
     key = found[1] if found else ""
     scheme, _sign, host = settings.BASE_URL.partition("://")
     host = call.headers.get("host") or host  # where this page reached us, whatever we are called elsewhere
-    return key, lambda product: Parsed([], reply=segment.settings_reply(key, host, scheme))
+    return Opened(key, lambda product: Parsed([], reply=segment.settings_reply(key, host, scheme)))
 
 
 def _refuse_segment(refused: Refused) -> Answer:
     return Answer(refused.status, {"success": False, "code": refused.reason, "message": str(refused)})
 
 
-def _open_otlp(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_otlp(call: Call) -> Opened:
     path, kind = call.path.rstrip("/"), call.headers.get("content-type", "")
 
     def parse(product: str) -> Parsed:
         return _OTLP[path](otlp.load(call.body, kind, path.rpartition("/")[2]), product, call.now)
 
-    return otlp.key_of(call.headers), parse
+    return Opened(otlp.key_of(call.headers), parse)
 
 
 def _accept_otlp(call: Call, parsed: Parsed) -> Answer:
@@ -174,9 +182,8 @@ def _refuse_otlp(refused: Refused) -> Answer:
     return Answer(refused.status, {"code": 16 if refused.status == 401 else 3, "message": str(refused)})
 
 
-def _open_flags(call: Call) -> tuple[str, Callable[[str], Parsed]]:
-    key, _parse = _open_posthog(call)
-    return key, lambda product: Parsed([], reply=posthog.flags_reply())
+def _open_flags(call: Call) -> Opened:
+    return Opened(_open_posthog(call).key, lambda product: Parsed([], reply=posthog.flags_reply()))
 
 
 def _refuse_posthog(refused: Refused) -> Answer:
@@ -185,12 +192,12 @@ def _refuse_posthog(refused: Refused) -> Answer:
     return Answer(refused.status, {"type": kind, "code": code, "detail": str(refused), "attr": None})
 
 
-def _open_own(call: Call) -> tuple[str, Callable[[str], Parsed]]:
+def _open_own(call: Call) -> Opened:
     scheme, _, given = call.headers.get("authorization", "").partition(" ")
     key = given.strip() if scheme.lower() == "bearer" else call.headers.get("x-ingest-key", "")
     content_type = call.headers.get("content-type", "")
     past = HISTORY_LIMIT if call.query.get("history") == "1" else PAST_LIMIT
-    return key, lambda product: own.parse(call.body, content_type, product, call.now, past)
+    return Opened(key, lambda product: own.parse(call.body, content_type, product, call.now, past))
 
 
 def _refuse_own(refused: Refused) -> Answer:

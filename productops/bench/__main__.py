@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from productops.bench import chaos, dashboard, drain, intake, loop, overload, pages, pipeline, sample
+from productops.bench import chaos, dashboard, detect, drain, intake, loop, overload, pages, pipeline, sample
 from productops.bench.figures import Figure
 
-BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos")
+BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos", "detect")
 
 
 def main(argv: list[str]) -> int:
@@ -22,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each figure of intake")
     parser.add_argument("--sustained", type=float, default=300.0, help="seconds of pipeline")
     parser.add_argument("--events", type=int, default=600_000, help="in the backlog of drain")
+    parser.add_argument("--series", type=Path, help="folder of files and labels.csv for detect; see docs/detection.md")
     options = parser.parse_args(argv)
     if unknown := set(options.name) - set(BENCHES):
         parser.error(f"unknown bench: {', '.join(sorted(unknown))}. Known: {', '.join(BENCHES)}")
@@ -38,6 +40,7 @@ def main(argv: list[str]) -> int:
         "dashboard": lambda: dashboard.run(server),
         "sample": lambda: sample.run(server),
         "chaos": chaos.bench,
+        "detect": lambda: detect.run(options.series),
     }
     failed = 0
     for name in options.name or BENCHES:

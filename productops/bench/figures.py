@@ -31,5 +31,5 @@ class Figure:
         del shown["is_ceiling"]
         for name in ("value", "limit"):
             if shown[name] is not None:
-                shown[name] = round(shown[name], 1)
+                shown[name] = round(shown[name], 1 if self.unit else 3)
         return json.dumps({**shown, "ok": self.ok}, ensure_ascii=False)

@@ -115,6 +115,23 @@ class Stream:
         self._folder.cleanup()
 
 
+class Paced:
+    """Sends `rate` requests a second, evenly, from a process of its own."""
+
+    def __init__(self, url: str, requests: Sequence[list[bytes]], rate: float, connections: int) -> None:
+        parts = urlsplit(url)
+        args = (parts.hostname, parts.port, list(requests), rate, connections, _salt())
+        self._process = get_context("spawn").Process(target=_paced, args=args, daemon=True)
+        self._process.start()
+
+    def __enter__(self) -> Paced:
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+
 def _argv(folder: str, url: str, requests: Sequence[list[bytes]], seconds: float, connections: int) -> list[str]:
     for thread in range(THREADS):
         mine = requests[thread::THREADS] or requests
@@ -182,9 +199,7 @@ async def _clients(
             sent, pieces = next(source)
             began = time.perf_counter()
             writer.write(f"{salt}-{sent >> 16:04x}-{sent & 0xFFFF:04x}".encode().join(pieces))
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = re.search(rb"(?i)content-length: *(\d+)", head)
-            await reader.readexactly(int(size[1]) if size else 0)
+            head = await _answer(reader)
             if head[9:10] == b"2":
                 lasted.append(time.perf_counter() - began)
             else:
@@ -193,3 +208,30 @@ async def _clients(
 
     await asyncio.gather(*(one() for _number in range(connections)))
     return lasted, failed
+
+
+def _paced(host: str, port: int, requests: list[list[bytes]], rate: float, connections: int, salt: str) -> None:
+    asyncio.run(_at_pace(host, port, requests, rate, connections, f"{salt}ff"))
+
+
+async def _at_pace(
+    host: str, port: int, requests: list[list[bytes]], rate: float, connections: int, salt: str
+) -> None:
+    source, began = enumerate(cycle(requests)), time.perf_counter()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        for sent, pieces in source:
+            await asyncio.sleep(max(0.0, began + sent / rate - time.perf_counter()))
+            writer.write(f"{salt}-{sent >> 16:04x}-{sent & 0xFFFF:04x}".encode().join(pieces))
+            await _answer(reader)
+
+    await asyncio.gather(*(one() for _number in range(connections)))
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """The head; the body is read too."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = re.search(rb"(?i)content-length: *(\d+)", head)
+    await reader.readexactly(int(size[1]) if size else 0)
+    return head

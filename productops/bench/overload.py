@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
 
@@ -17,7 +16,7 @@ from productops.bench.pipeline import EACH, JSON, Rss, cores
 
 #: Requests under way at once: far more than saturate it.
 CONNECTIONS = 1_000
-#: Events a minute that the noisy product may send, and what it sends: at least this many times as many.
+#: Events a minute that the noisy product may send, and how many times as many it sends.
 ALLOWED, TIMES = 60_000, 20
 
 
@@ -65,27 +64,13 @@ def _neighbour(server: str, seconds: float) -> Iterator[Figure]:
             f"Limit.put(Product.objects.get(pk={hub.product_id}), {ALLOWED}, None, timezone.now())",
         )  # fmt: skip
         time.sleep(4)  # until every process knows the limit
-        is_over = threading.Event()
-        with load.Stream(hub.url, _shots(hub, hub.key), 4) as stream:
-            pacing = threading.Thread(target=_pace, args=(hub, stream, is_over))
-            pacing.start()
-            time.sleep(1)
+        with load.Paced(hub.url, _shots(hub, hub.key), ALLOWED / 60 * TIMES / EACH, 4):
+            time.sleep(2)
             beside, refused = _ask(hub, quiet["ingest_key"], seconds / 2)
-            is_over.set()
-            pacing.join()
         sent = hub.value(f"SELECT sum(n)::bigint FROM metrics_outcome WHERE product_id = {hub.product_id}")
         note = f"p95 {alone:.1f} ms alone, {beside:.1f} ms beside one that sends {sent} events in {seconds / 2:.0f} s"
         yield Figure("overload", "a neighbour's p95", beside / alone, "times", 1.2, is_ceiling=True, note=note)
         yield Figure("overload", "a neighbour's requests refused", refused, "requests", 0, is_ceiling=True)
-
-
-def _pace(hub: Hub, stream: load.Stream, is_over: threading.Event) -> None:
-    """TIMES as much as it may; what an endless stream does to the machine is told by _flood."""
-    began = time.monotonic()
-    sql = f"SELECT coalesce(sum(n), 0)::bigint FROM metrics_outcome WHERE product_id = {hub.product_id}"
-    while not is_over.wait(0.02):
-        stream.pause(hub.value(sql) > (time.monotonic() - began) * ALLOWED / 60 * TIMES)
-    stream.pause(False)
 
 
 def _ask(hub: Hub, key: str, seconds: float) -> tuple[float, int]:

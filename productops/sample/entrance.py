@@ -40,7 +40,7 @@ def _note(request: Request, to: Account) -> Note:
     if protocol is None:
         raise Turned(request.path)
     call = routes.Call("POST", request.path, {}, request.headers, "127.0.0.1", request.at, request.body)
-    key, parse = protocol.open(call)
+    key, parse, _held = protocol.open(call)
     if key != to.key or protocol.product(call) not in {"", str(to.product)}:
         raise Turned(f"{request.path}: another key")
     parsed = parse(str(to.product))

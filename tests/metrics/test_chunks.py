@@ -6,10 +6,11 @@ import random
 from functools import partial
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from metrics.counting import chunks, store
-from metrics.intake import stored
+from metrics.intake import columns, stored
 from metrics.intake.event import Event, mark
 from tests import make
 
@@ -36,9 +37,14 @@ def test_what_goes_in_comes_out(seed):
     found = chunks.unpack(chunks.pack(given))
     assert [event._replace(at=0) for event in found] == [event._replace(at=0) for event in given]
     assert [event.at for event in found] == pytest.approx([event.at for event in given], abs=1e-6)
-    assert stored.unpack(stored.pack(given, {("use", "invalid", "x"): 2})) == (
-        [list(event) for event in given], [["use", "invalid", "x", 2]]
-    )  # fmt: skip
+    assert stored.unpack(stored.pack(given, {("use", "invalid", "x"): 2})) == (given, [["use", "invalid", "x", 2]])
+
+
+@pytest.mark.parametrize("given", [(1, True, 1), (True, True), (1, 1), (1, 1.0), (None, None), ("a",) * 9, ("", "b") * 5,
+    ({}, {}), ({}, {"a": 1}), ({"a": 1}, {"a": True}), ("a", None, "a", None), (0.5, None), (0, False)])  # fmt: skip
+def test_a_column_comes_back_as_it_was(given):
+    found = list(columns.spread(orjson.loads(orjson.dumps(columns.squeeze(given))), len(given)))
+    assert [(type(each), each) for each in found] == [(type(each), each) for each in given]
 
 
 def test_a_chunk_is_of_one_signal_and_day_and_not_too_large():

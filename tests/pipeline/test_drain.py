@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from metrics.counting import drain, sketch
+from metrics.counting import drain, names, sketch
 from metrics.detection.histogram import BINS, bin_of
 from metrics.intake.event import Event, Parsed
 from metrics.models import (
@@ -420,3 +420,32 @@ def test_in_a_spike_everything_is_counted_and_nothing_kept(shop):
     Limit.objects.update(spike_since=None)
     make.counted(shop, [make.event()])
     assert len(kept()) == 2
+
+
+def test_made_up_customers_fill_no_table(shop, monkeypatch):
+    monkeypatch.setattr(names, "CUSTOMERS", 3)
+    monkeypatch.setattr(names, "_room", {})
+    for number in range(4):
+        make.counted(shop, [make.event("pay", customer=f"c{number}-{n}") for n in range(2)])
+    make.counted(shop, [make.event("pay", customer="c0-1")])
+    assert sorted(Account.objects.values_list("external_id", flat=True)) == ["c0-0", "c0-1", "c1-0"]
+    assert sums(RollupHour)["n"] == 9
+    assert CustomerDay.objects.filter(customer="c0-1").aggregate(n=Sum("uses"))["n"] == 2
+
+
+def test_the_little_that_waits_is_left_to_the_drain_at_work(shop):
+    """Two that count little add to the same rows, and wait for each other."""
+    make.batch(shop, [make.event("pay")])
+    assert len(drain._claim(shop.pk, uuid4())) == 1
+    make.batch(shop, [make.event("pay")])
+    assert drain.run(1) == 0
+    Inbox.objects.filter(lease=None).update(received_at=timezone.now() - timedelta(seconds=2))
+    assert drain.run(1) == 1, "it waited long enough: the other one may be dead"
+
+
+def test_much_that_waits_is_not_left_to_it(shop, monkeypatch):
+    monkeypatch.setattr(drain, "LITTLE", 3)
+    make.batch(shop, [make.event("pay")])
+    assert len(drain._claim(shop.pk, uuid4())) == 1
+    make.batch(shop, [make.event("pay") for _number in range(3)])
+    assert drain.run(1) == 3

@@ -70,15 +70,16 @@ class Balancer:
         await asyncio.gather(*tasks)
 
 
-def start(hub: Hub, name: str, port: int) -> None:
-    hub._start(name, serving.words(port))
+def start(hub: Hub, name: str, port: int, workers: int) -> None:
+    hub._start(name, serving.words(port, workers=workers))
     hub.wait(lambda: not obstacle(f"127.0.0.1:{port}", hub.url), f"{name} ready", 60)
 
 
-def test_restarts_in_turn_are_not_noticed(hub):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_restarts_in_turn_are_not_noticed(hub, workers):
     ports = {"web-1": free_port(), "web-2": free_port()}
     for name, port in ports.items():
-        start(hub, name, port)
+        start(hub, name, port, workers)
     hub.start_worker(1)
     balancer, is_over = Balancer(hub, list(ports.values())), threading.Event()
     sending = threading.Thread(target=lambda: asyncio.run(balancer.run(is_over)))
@@ -87,7 +88,7 @@ def test_restarts_in_turn_are_not_noticed(hub):
         for _round, (name, port) in zip(range(RESTARTS), itertools.cycle(ports.items()), strict=False):
             time.sleep(0.3)
             hub.stop(name, 20)  # SIGTERM
-            start(hub, name, port)
+            start(hub, name, port, workers)
     finally:
         is_over.set()
         sending.join(60)

@@ -61,8 +61,9 @@ def test_a_deaf_program_is_killed_after_its_grace(tmp_path, keeper):
 
 
 def test_higher_stages_end_first(tmp_path, keeper):
-    note = "import signal, sys, time; "
-    note += "signal.signal(15, lambda *_: (print('{0} ends', flush=True), sys.exit())); "
+    # Not by print: the signal may come while the other print is at work.
+    note = "import os, signal, sys, time; "
+    note += "signal.signal(15, lambda *_: (os.write(1, b'{0} ends\\n'), sys.exit())); "
     note += "print('{0} runs', flush=True); time.sleep(600)"
     for name, stage in (("database", 0), ("worker", 1)):
         child = keeper.start(program(tmp_path, note.format(name), stage=stage))

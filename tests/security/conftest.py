@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: Starts the hub with less patience for slow bodies than in production, so that nobody waits 15 s.
 _START = (
     "import sys, uvicorn, productops.asgi; from metrics.intake import door; door.PATIENCE = 1.5;"
+    "from productops import serving; serving.PATIENCE = 1.5; serving.HEAD = 20_000;"
     "from productops.lib import patience; patience.LONGEST = 1.5;"
-    "uvicorn.run('productops.asgi:application', fd=int(sys.argv[1]), access_log=False, server_header=False)"
+    "uvicorn.run('productops.asgi:application', fd=int(sys.argv[1]), access_log=False, server_header=False, http=serving.Patient)"
 )
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -392,6 +393,41 @@ def talk(hub: Hub, head: str, pieces: list[bytes], pause: float = 0.0, most: flo
 def head(hub: Hub, *more: str) -> str:
     lines = ["POST /api/v1/events HTTP/1.1", f"Host: {hub.place[0]}:{hub.place[1]}", f"Authorization: Bearer {hub.key}"]
     return "\n".join([*lines, *more])
+
+
+@pytest.mark.parametrize(
+    ("first", "pieces", "told"),
+    [
+        ("GET /", [b"x"] * 12, b" 408 "),
+        ("GET /live HTTP/1.1\nHost: {host}\n\nGET /live", [b" "] * 12, b" 408 "),
+        ("GET /live HTTP/1.1\nHost: {host}\nX: ", [b"a" * 10_000] * 5, b" 431 "),
+    ],
+)
+def test_a_head_without_end_is_hung_up_on(hub, first, pieces, told):
+    """Also the second on a connection."""
+    host = f"{hub.place[0]}:{hub.place[1]}"
+    began, answer = time.monotonic(), b""
+    with socket.create_connection(hub.place, timeout=8) as link:
+        link.sendall(first.format(host=host).replace("\n", "\r\n").encode())
+        with suppress(OSError):
+            for piece in pieces:
+                link.sendall(piece)
+                time.sleep(0.25)
+        with suppress(OSError):
+            while piece := link.recv(65536):
+                answer += piece
+    assert told in answer.rsplit(b"HTTP/1.1", 1)[1].split(b"\r\n")[0]
+    assert time.monotonic() - began < 7
+
+
+def test_a_head_in_pieces_is_waited_for(hub):
+    host = f"{hub.place[0]}:{hub.place[1]}"
+    with socket.create_connection(hub.place, timeout=8) as link:
+        for _request in range(3):
+            for piece in (b"GET /live HTT", b"P/1.1\r\nHo", f"st: {host}\r\n".encode(), b"\r\n"):
+                link.sendall(piece)
+                time.sleep(0.2)
+            assert link.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_slow_body_is_hung_up_on(hub):
