@@ -16,6 +16,8 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import multiprocess
 
+from productops.listening import last_of, let_nobody_in
+
 APPLICATION = "productops.asgi:application"
 #: Seconds for which an idle connection is kept. Balancers keep theirs for about a minute, and who closes first must be
 #: they: a request that crosses the closing is lost to the client.
@@ -24,8 +26,11 @@ KEPT = 75
 PATIENCE, HEAD = 15, 64 * 1024
 #: Seconds after which a worker that does not answer its parent is dead. One that is only busy is slow.
 DEAF = 30
-#: Seconds for requests under way when the process is told to end, and for those whose connection was just made.
-GRACE, BEGIN = 10, 0.3
+#: Seconds for requests under way when the process is told to end; at most for the first request of a connection that
+#: was just made; for handshakes under way.
+GRACE, BEGIN, SETTLE = 10, 5, 0.01
+#: Seconds by which the other workers are told to end before the last: they look every 0.1.
+LEAD = 0.3
 
 
 class Patient(HttpToolsProtocol):
@@ -89,15 +94,19 @@ class Listener(Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        loop, waiting = asyncio.get_running_loop(), []
-        for server in self.servers if self._is_last else ():
-            for listening in server.sockets:
-                waiting += _last_of(listening.fileno())
-        for connection in waiting:
-            with suppress(OSError):
-                await loop.connect_accepted_socket(self._protocol, connection)
-        if self._is_last:
-            await asyncio.sleep(BEGIN)
+        loop = asyncio.get_running_loop()
+        for listening in [one for server in self.servers for one in server.sockets] if self._is_last else ():
+            let_nobody_in(listening.fileno())
+            await asyncio.sleep(SETTLE)
+            for connection in last_of(listening.fileno()):
+                with suppress(OSError):
+                    await loop.connect_accepted_socket(self._protocol, connection)
+        for server in self.servers:
+            server.close()
+        over = loop.time() + BEGIN
+        await asyncio.sleep(SETTLE)  # connections that were just taken become known
+        while loop.time() < over and any(_is_new(one) for one in self.server_state.connections):
+            await asyncio.sleep(SETTLE)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -105,19 +114,9 @@ class Listener(Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
 
-def _last_of(number: int) -> list[socket.socket]:
-    """Connections that wait at a listening socket, which takes no more from then on."""
-    found = []
-    with socket.socket(fileno=os.dup(number)) as listening:
-        listening.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                found.append(listening.accept()[0])
-        with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)  # closing alone would wait for the event loop
-    for connection in found:
-        connection.setblocking(False)
-    return found
+def _is_new(connection: asyncio.Protocol) -> bool:
+    """Nothing was asked on it yet: uvicorn would close it without a word, and the client just sent its request."""
+    return isinstance(connection, Patient) and connection.cycle is None
 
 
 class Worker(multiprocess.Process):
@@ -136,7 +135,7 @@ class Family(multiprocess.Multiprocess):
         for process in others:
             process.terminate()
         if last.pid is not None and last.exitcode is None:
-            time.sleep(BEGIN if others else 0)
+            time.sleep(LEAD if others else 0)
             os.kill(last.pid, signal.SIGINT)
 
 
