@@ -27,7 +27,7 @@ from django.utils import timezone
 from psycopg2.errorcodes import DEADLOCK_DETECTED, INTERNAL_ERROR, UNIQUE_VIOLATION
 
 from metrics import partitions
-from metrics.counting import adding, arrivals, names, regulars, store
+from metrics.counting import adding, arrivals, names, regulars, repeats, store
 from metrics.counting.counters import settle
 from metrics.intake import stored
 from metrics.intake.event import Event, field_of
@@ -48,8 +48,8 @@ FEWEST, MOST, PRODUCTS = 200, 5_000, 10_000
 _usual: dict[int, int] = {}
 #: Events and requests that are little, and seconds for which they may wait for a drain that is at work already.
 LITTLE, FEW, SOON = 20_000, 1_000, 1.0
-#: Times that a part is counted again because another drain was in the way.
-MEETINGS = 3
+#: Times that a part is counted again because an event was counted before, or another drain was in the way.
+MEETINGS = 4
 #: Citus tells an error of a node's COPY without its code, as INTERNAL_ERROR.
 MET = (UNIQUE_VIOLATION, DEADLOCK_DETECTED, INTERNAL_ERROR)
 
@@ -202,7 +202,7 @@ def _count_or_split(lease: UUID, part: list[Batch]) -> int:
 
 
 def _count_again(lease: UUID, part: list[Batch]) -> int:
-    """Two drains that met (the same new event, a deadlock) are no failure of what is counted."""
+    """Events that came before, and two drains that met (a deadlock), are no failure of what is counted."""
     for _time in range(MEETINGS):
         try:
             return count(lease, part)
@@ -211,6 +211,7 @@ def _count_again(lease: UUID, part: list[Batch]) -> int:
             cause = error if isinstance(error, psycopg2.Error) else error.__cause__
             if getattr(cause, "pgcode", None) not in MET:
                 raise
+            repeats.note(part[0].product)
     return count(lease, part)
 
 
@@ -294,8 +295,10 @@ def _dedupe(
     came = [event for batch in batches for event in events[batch.id]]
     if not came:
         return came
-    is_new = store.unseen(cursor, product.pk, list(map(_id, came)), now.date())
+    is_new = store.unseen(cursor, product.pk, list(map(_id, came)), now.date(), repeats.are_likely(product.pk))
     is_all_new, position = bool(is_new.all()), 0
+    if not is_all_new:
+        repeats.note(product.pk)
     for batch in batches:
         of_batch, line = events[batch.id], (product.pk, hour_of(batch.received_at), batch.protocol)
         if not is_all_new:

@@ -8,6 +8,7 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from struct import Struct
 from typing import Any
 
@@ -53,20 +54,26 @@ def marks(ids: Sequence[str]) -> NDArray[np.int64]:
     return (halves[:, 0] * np.uint64(MIXER) + halves[:, 1]).view(np.int64)
 
 
-def unseen(cursor: CursorWrapper, product: int, ids: Sequence[str], today: date) -> NDArray[np.bool_]:
-    """Which of the events were never counted; they are marked as counted now. Of two with one id, the first."""
+def unseen(
+    cursor: CursorWrapper, product: int, ids: Sequence[str], today: date, is_asked: bool = True
+) -> NDArray[np.bool_]:
+    """Which of the events were never counted; they are marked as counted now. Of two with one id, the first.
+
+    is_asked: whether one may have been counted today. If not, and one was, this raises UniqueViolation.
+    """
     wanted, first = np.unique(marks(ids), return_index=True)
+    days = [today - timedelta(days=1), *([today] if is_asked else [])]
     # A plan that reads the whole day would be right for few events and ruin for many; this one always asks the index.
     cursor.execute(
         "SELECT array_agg(mark) FROM unnest(%s::bigint[]) AS mark"
-        f" WHERE {_STANDS} IS NOT NULL OR {_STANDS} IS NOT NULL",
-        [_numbers(wanted.tolist()), product, today, product, today - timedelta(days=1)],
+        f" WHERE {' OR '.join([f'{_STANDS} IS NOT NULL'] * len(days))}",
+        [_numbers(wanted.tolist()), *chain.from_iterable((product, day) for day in days)],
     )
     if standing := cursor.fetchone()[0]:
         is_new = ~np.isin(wanted, standing)
         wanted, first = wanted[is_new], first[is_new]
-    # ON CONFLICT would cost as much again. Another drain that counts one of these at this moment makes this fail, and
-    # then the whole is tried again.
+    # ON CONFLICT would cost as much again. One that was counted, or that another drain counts at this moment, makes
+    # this fail, and then the whole is tried again.
     rows = np.zeros(len(wanted), dtype=_SEEN)
     rows["fields"], rows["product_size"], rows["event_size"], rows["day_size"] = 3, 8, 8, 4
     rows["product"], rows["event"], rows["day"] = product, wanted, copying.days(today)

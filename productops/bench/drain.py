@@ -131,8 +131,9 @@ def copied(hub: Hub, events: int) -> float:
     """Rows a second that the same server takes by COPY into one indexed table of the same columns."""
     hub.execute(_COPIED)
     each, size = max(1, events // PROCESSES // 10_000), 10_000
-    chunks = [_chunk(hub.product_id, size) for _number in range(PROCESSES)]
-    threads = [threading.Thread(target=_copy_one, args=(hub, chunk, each)) for chunk in chunks]
+    # No id twice: an index keeps equal keys as one.
+    chunks = [[_chunk(hub.product_id, size) for _number in range(each)] for _process in range(PROCESSES)]
+    threads = [threading.Thread(target=_copy_all, args=(hub, mine)) for mine in chunks]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -153,9 +154,9 @@ def _chunk(product: int, size: int) -> str:
     )
 
 
-def _copy_one(hub: Hub, chunk: str, times: int) -> None:
+def _copy_all(hub: Hub, chunks: list[str]) -> None:
     with closing(psycopg2.connect(hub.env["DATABASE_URL"])) as link:
-        for _number in range(times):
+        for chunk in chunks:
             with link, link.cursor() as cursor:
                 cursor.copy_expert(
                     "COPY bench_copy FROM STDIN WITH (FORMAT csv,"

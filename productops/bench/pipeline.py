@@ -21,7 +21,7 @@ CONNECTIONS = 64
 #: Events that may wait; above, the senders pause, so that the backlog is flat.
 BACKLOG = 300_000
 #: Rows for the limit.
-COPIED = 400_000
+COPIED = 800_000
 #: Seconds between two looks at the backlog, for which every waiting request is read; and between two sweeps.
 LOOK, SWEEP = 1.0, 20.0
 JSON = {"Content_Type": "application/json", "User_Agent": "posthog-python/7.91.1"}
