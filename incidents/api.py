@@ -47,7 +47,7 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
             "number", "title", "kind", "status", "severity", "is_severity_forced", "assignee", "product", "release",
             "environment", "feature", "signal", "fix_release", "duplicate_of", "snoozed_until", "opened_at",
             "impact_started_at", "acknowledged_at", "mitigated_at", "resolved_at", "verified_at", "pain", "impact",
-            "version", "legal",
+            "proof", "version", "legal",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from incidents import ledger
+from activity.models import Event
+from incidents import ledger, proving
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Status
-from metrics import series
+from metrics import watching
 from metrics.models import Regression
 
-#: Events of the fix release that a verification needs, and the share of traffic it must have.
-ENOUGH_EVENTS, ENOUGH_SHARE = 200, 0.10
 
 def open_incidents(now: datetime) -> int:
     """Opens an incident for each active regression that has none; how many."""
@@ -32,41 +31,32 @@ def wake_snoozed(now: datetime) -> int:
     return len(due)
 
 def verify_resolved(now: datetime) -> int:
-    """Confirms fixes: enough traffic on the fix release, and the rate back at its old level."""
-    verified = 0
-    resolved = Incident.objects.filter(status=Status.RESOLVED).exclude(fix_release=None).exclude(signal=None)
-    for incident in resolved.select_related("regression", "fix_release", "workspace")[:200]:
-        why = _proof(incident, now)
-        if why is None:
-            continue
-        try:
-            incident.verify(None, why=why)
-            verified += 1
-        except IllegalMove:
-            continue
-    return verified
-
-def _proof(incident: Incident, now: datetime) -> dict[str, object] | None:
-    evidence = incident.regression.evidence if incident.regression else None
-    if not evidence or not str(evidence.get("measure", "")).endswith("failure_rate"):
-        return None
-    since = max(incident.resolved_at or now, now - timedelta(days=3))
-    frame = series.load(
-        incident.product_id or 0,
-        incident.environment or "production",
-        since,
-        now,
-        3600,
-        signals=[incident.signal_id or 0],
-        is_sliced=False,
+    """Every claimed fix is verified, reopened with the evidence, or told what it lacks; how many moved."""
+    resolved = Incident.objects.filter(status=Status.RESOLVED).exclude(signal=None).exclude(regression=None)
+    return sum(
+        _check(incident, now)
+        for incident in resolved.select_related("regression", "fix_release", "workspace").order_by("pk")[:200]
     )
-    fixed = frame.sum(incident.signal_id or 0, {incident.fix_release_id or 0})
-    everything = frame.sum(incident.signal_id or 0, None)
-    n, bad, total = float(fixed.n.sum()), float(fixed.bad.sum()), float(everything.n.sum())
-    if n < ENOUGH_EVENTS or n < ENOUGH_SHARE * total:
-        return None
-    rate, old = bad / n, float(evidence["old"])
-    if rate > old * (1 + float(evidence.get("margin", 0.1))) + 2 * (old * (1 - old) / n) ** 0.5:
-        return None
-    return {"rule": "verify", "n": n, "rate": rate, "baseline": old, "release": str(incident.fix_release)}
 
+
+def _check(incident: Incident, now: datetime) -> bool:
+    proof = proving.prove(incident, watching.data_up_to(incident.product_id or 0, now))
+    Incident.objects.filter(pk=incident.pk).update(proof=proof or {})
+    if proof is None:
+        return False
+    try:
+        if proof["answer"] == proving.FIXED:
+            incident.verify(None, why={"rule": "verify", **proof})
+            return True
+        if proof["answer"] in (proving.BROKEN, proving.COMPLAINED) and not _is_overruled(incident):
+            incident.reopen(None, why={"rule": "still_broken", **proof})
+            return True
+    except IllegalMove:
+        pass
+    return False
+
+
+def _is_overruled(incident: Incident) -> bool:
+    """A person took back that the hub reopened this claim: that stands."""
+    undone = Event.objects.about(incident).filter(verb="incident.undone", detail__of="incident.reopened")
+    return undone.filter(at__gte=incident.resolved_at).exists()

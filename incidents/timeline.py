@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from activity.models import Event
+from incidents import telling
 from incidents.models import Incident, Severity, Update
 from metrics import words
-from productops.lib.tell import percent, whole
+from productops.lib.tell import percent
 from releases.models import Release
 
 #: Entries shown; older ones are in the API.
@@ -132,13 +133,8 @@ def _why(event: Event) -> str:
             "version": why["version"],
             "met": "; ".join(map(_met, why["met"])),
         }
-    if why.get("rule") == "verify":
-        return _("%(rate)s bad of %(n)s on %(release)s, against %(baseline)s before it broke.") % {
-            "rate": percent(why["rate"]),
-            "n": whole(why["n"]),
-            "release": why["release"],
-            "baseline": percent(why["baseline"]),
-        }
+    if why.get("rule") in {"verify", "still_broken"}:
+        return " ".join(filter(None, (telling.head(why), telling.body(why), telling.why(why))))
     return ""
 
 

@@ -11,6 +11,7 @@ urlpatterns = [
     path("w/<slug:slug>/triage/report/", views.report, name="report"),
     path(_ONE, views.detail, name="detail"),
     path(f"{_ONE}impact/", views.impact, name="impact"),
+    path(f"{_ONE}proof/", views.proof, name="proof"),
     path(f"{_ONE}customers/", views.customers, name="customers"),
     path(f"{_ONE}accept/", views.accept, name="accept"),
     path(f"{_ONE}start/", views.start, name="start"),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import access
 from accounts.access import MemberRequest, allow
 from activity.models import Event
-from incidents import forms, ledger, queue, timeline
+from incidents import forms, ledger, proving, queue, telling, timeline
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Update
 from incidents.models.incident import Stale
@@ -71,6 +71,25 @@ def impact(request: MemberRequest, number: int) -> HttpResponse:
     return response
 
 
+@require_GET
+@allow("workspace.view")
+def proof(request: MemberRequest, number: int) -> HttpResponse:
+    """What is known of the claimed fix, which an open page asks for again and again."""
+    incident = _find(request, number)
+    stamp = f"{incident.version}.{incident.proof.get('at', '-')}"
+    if (same := pages.unchanged(request, stamp)) is not None:
+        return same
+    response = render(request, "incidents/_proof.html", {"incident": incident, **_fix(incident)})
+    response["X-Stamp"] = stamp
+    return response
+
+
+def _fix(incident: Incident) -> dict[str, object]:
+    told = telling.proof(incident)
+    behind = proving.behind(incident) if told else []
+    return {"proof": told, "behind": behind[:10], "behind_count": len(behind)}
+
+
 def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
     rows = ledger.touched(incident)
     reports = incident.reports.select_related("complaint__customer").order_by("-complaint__created_at")
@@ -79,6 +98,7 @@ def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
         "trace": incident.regression.evidence if incident.regression else None,
         "touched": rows[:10],
         "touched_count": len(rows),
+        **_fix(incident),
         "reports": reports[:20],
         "entries": timeline.tell(incident),
         "comment_form": forms.CommentForm(),

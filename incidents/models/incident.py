@@ -150,6 +150,7 @@ class Incident(models.Model):
     pain = models.FloatField(default=0)  # orders the queue; see impact.py
     impact = models.JSONField(default=dict)  # the ledger's numbers behind pain and severity
     weighed_at = models.DateTimeField(null=True)
+    proof = models.JSONField(default=dict)  # what was last found about the claimed fix; see proving.py
     version = models.PositiveIntegerField(default=1)
 
     objects: ClassVar[IncidentManager] = IncidentManager()
@@ -226,12 +227,13 @@ class Incident(models.Model):
     def wake(self, by: User | None, why: Any = None) -> Event:
         return self._move("wake", by, None, why=why, snoozed_until=None)
 
-    def reopen(self, by: User | None, reason: str, expected: int | None = None, why: Any = None) -> Event:
+    def reopen(self, by: User | None, reason: str = "", expected: int | None = None, why: Any = None) -> Event:
+        """A person says why in words; the hub by its evidence."""
         return self._move(
             "reopen",
             by,
             expected,
-            reason=self._reason(reason),
+            reason=self._reason(reason) if by else None,
             why=why,
             original=None,
             fix_release=None,

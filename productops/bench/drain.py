@@ -73,9 +73,10 @@ def run(server: str, events: int) -> Iterator[Figure]:
         yield Figure("drain", f"{PROCESSES} processes against one", value / alone, "times", 2.8, note=told)
 
 
-def fill(hub: Hub, events: int, seconds: float = 0.0) -> None:
-    """Accepted requests as the door leaves them, with fresh ids; their events lie in the last `seconds`."""
-    rng, now = random.Random(uuid4().int), time.time()
+def fill(hub: Hub, events: int, seconds: float = 0.0, until: float = 0.0) -> None:
+    """Accepted requests as the door leaves them, with fresh ids; their events lie in the `seconds` before `until` (unix
+    seconds, else now)."""
+    rng, now = random.Random(uuid4().int), until or time.time()
     sent = [bodies.posthog(hub.key, EACH, rng).replace(bodies.SEQ, _seq(rng)) for _number in range(200)]
     parsed = [posthog.to_events(orjson.loads(body), "1", now).events for body in sent]
     out, at = io.StringIO(), datetime.now(UTC).isoformat()

@@ -22,7 +22,7 @@ PINNED = {
     "feedback:customer": 13, "feedback:customers": 6, "feedback:edit_customer": 6, "feedback:log": 5,
     "feedback:matches": 6, "feedback:who": 5, "home": 2, "incidents:assign": 6, "incidents:customers": 8,
     "incidents:decline": 5, "incidents:detail": 17, "incidents:duplicate": 6, "incidents:impact": 5, "incidents:index": 16,
-    "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 7, "incidents:set_severity": 5,
+    "incidents:proof": 5, "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 7, "incidents:set_severity": 5,
     "incidents:snooze": 5, "live": 1, "metrics:data": 14, "metrics:limit": 6, "metrics:watch": 7, "palette": 8, "ready": 3, "releases:adoption_data": 6,
     "releases:create": 6, "releases:deploy": 5, "releases:health": 14, "releases:index": 9,
     "releases:signal": 10, "releases:signal_csv": 8, "releases:signal_data": 9, "setup:new_product": 4,

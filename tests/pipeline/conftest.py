@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from metrics.counting import chunks
 from metrics.intake.event import Event
 from metrics.models import EventChunk, RollupHour, RollupMinute
 from productops.bench.hub import Hub
+from releases.models import Product
+from tests import make
 
 LOOSE = (
     *partitions.TABLES, "metrics_rollup_hour", "metrics_customer_day", "metrics_counter", "metrics_inbox",
@@ -48,6 +52,28 @@ def hub(empty_hub: Hub) -> Iterator[Hub]:
         made.start_web()
         made.start_worker()
         yield made
+
+
+def traffic(
+    product: Product, version: str, since: datetime, minutes: int, rate: float, per_minute: int = 400, seed: int = 1
+) -> None:
+    """Steady use of one operation by 500 people."""
+    rng = random.Random(f"{version}{seed}")
+    start = since.timestamp()
+    make.counted(
+        product,
+        [
+            make.event(
+                at=start + 60 * minute + rng.random() * 59,
+                release=version,
+                user=f"u{rng.randrange(500)}",
+                customer=f"c{rng.randrange(25)}",
+                bad=int(rng.random() < rate),
+            )
+            for minute in range(minutes)
+            for _number in range(per_minute)
+        ],
+    )
 
 
 def together(*jobs: Callable[[], Any]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -15,33 +14,11 @@ from metrics.models import Regression, Verdict
 from releases.models import Product, Release
 from tests import make
 
-from .conftest import together
+from .conftest import together, traffic
 
 pytestmark = pytest.mark.usefixtures("days")
 
 OLD, NEW = 0.05, 0.15
-
-
-def traffic(
-    product: Product, version: str, since: datetime, minutes: int, rate: float, per_minute: int = 400, seed: int = 1
-) -> None:
-    """Steady use of one operation by 500 people."""
-    rng = random.Random(f"{version}{seed}")
-    start = since.timestamp()
-    make.counted(
-        product,
-        [
-            make.event(
-                at=start + 60 * minute + rng.random() * 59,
-                release=version,
-                user=f"u{rng.randrange(500)}",
-                customer=f"c{rng.randrange(25)}",
-                bad=int(rng.random() < rate),
-            )
-            for minute in range(minutes)
-            for _number in range(per_minute)
-        ],
-    )
 
 
 @pytest.fixture
@@ -172,47 +149,3 @@ def test_a_snoozed_incident_wakes_when_its_time_has_come(tienda, carol):
     assert attending.wake_snoozed(until) == 0
     incident.refresh_from_db()
     assert (incident.status, incident.snoozed_until) == (Status.NEW, None)
-
-
-@pytest.fixture
-def claimed(shop, canary, carol) -> Incident:
-    """Resolved in 2.1, an hour ago."""
-    release, now = canary
-    make.regression(release)
-    attending.open_incidents(now)
-    incident = Incident.objects.get()
-    incident.accept(carol)
-    fix = make.release(shop, "2.1", at=now - timedelta(minutes=59))
-    incident.resolve(carol, fix)
-    Incident.objects.filter(pk=incident.pk).update(resolved_at=now - timedelta(hours=1))
-    incident.refresh_from_db()
-    return incident
-
-
-@pytest.mark.parametrize(("rate", "per_minute", "verified"), [(0.03, 40, 1), (0.12, 40, 0), (0.03, 5, 0)])
-def test_a_claimed_fix_is_verified_by_enough_good_traffic(shop, claimed, rate, per_minute, verified):
-    now = timezone.now()
-    traffic(shop, "2.1", now - timedelta(minutes=30), 29, rate, per_minute)
-    assert attending.verify_resolved(now) == verified
-    claimed.refresh_from_db()
-    assert claimed.status == (Status.VERIFIED if verified else Status.RESOLVED)
-
-
-def test_late_events_of_the_old_release_never_reopen(shop, claimed):
-    now = timezone.now()
-    traffic(shop, "2.1", now - timedelta(minutes=30), 29, 0.03, 40)
-    attending.verify_resolved(now)
-    traffic(shop, "2.0", now - timedelta(minutes=15), 14, 0.5, 400)
-    watching.look(now)
-    attending.open_incidents(now)
-    attending.verify_resolved(now)
-    claimed.refresh_from_db()
-    assert claimed.status == Status.VERIFIED
-    assert Incident.objects.filter(signal__name="checkout", regression__measure="failure_rate").count() == 1
-
-
-def test_a_fix_with_too_small_a_share_is_not_verified(shop, claimed):
-    now = timezone.now()
-    traffic(shop, "2.1", now - timedelta(minutes=30), 29, 0.03, 10)
-    traffic(shop, "2.0", now - timedelta(minutes=30), 29, 0.15, 200)
-    assert attending.verify_resolved(now) == 0

@@ -102,6 +102,7 @@ PAGES: dict[str, Route] = {
     "incidents:detail": Route(VIEW, "G", _incident),
     "incidents:customers": Route(VIEW, "G", _incident),
     "incidents:impact": Route(VIEW, "G", _incident),
+    "incidents:proof": Route(VIEW, "G", _incident),
     "incidents:comment": Route("incident.comment", "P", _incident),
     "incidents:undo": Route(TRIAGE, "P", _undo),
     **{f"incidents:{verb}": Route(TRIAGE, "P", _incident) for verb in ("accept", "start", "mitigate", "close", "wake")},
