@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import access
 from accounts.access import MemberRequest, allow
 from activity.models import Event
+from feedback.models import Customer
 from incidents import forms, ledger, proving, queue, telling, timeline
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Update
@@ -87,7 +88,11 @@ def proof(request: MemberRequest, number: int) -> HttpResponse:
 def _fix(incident: Incident) -> dict[str, object]:
     told = telling.proof(incident)
     behind = proving.behind(incident) if told else []
-    return {"proof": told, "behind": behind[:10], "behind_count": len(behind)}
+    shown = behind[:10]
+    known = Customer.objects.filter(workspace=incident.workspace_id, external_id__in=[r["customer"] for r in shown])
+    by_id = {customer.external_id: customer for customer in (known if shown else [])}
+    rows = [{"name": r["customer"], "customer": by_id.get(r["customer"]), "bad": r["bad"]} for r in shown]
+    return {"proof": told, "behind": rows, "behind_count": len(behind), "behind_more": len(behind) - len(rows)}
 
 
 def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
