@@ -65,7 +65,7 @@ def behind(incident: Incident) -> list[dict[str, Any]]:
         day__gte=incident.resolved_at.date(), last_at__gte=incident.resolved_at, failures__gt=0,
     ).exclude(release_id__in=_with_fix(incident.fix_release) or set())  # fmt: skip
     told = rows.values("customer").annotate(bad=Sum("failures")).order_by("-bad", "customer")
-    return list(told[:200])
+    return [dict(row) for row in told[:200]]
 
 
 def _answer(proof: Proof, now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from incidents import attending, ledger
+from incidents import attending, ledger, spiking
 from metrics.periodic import periodic
 
 
@@ -15,6 +15,11 @@ def attend() -> None:
 @periodic("weigh")
 def weigh() -> None:
     ledger.weigh_open(timezone.now())
+
+
+@periodic("complaints")
+def complaints() -> None:
+    spiking.open_incidents(timezone.now())
 
 
 @periodic("verify")

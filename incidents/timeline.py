@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from activity.models import Event
 from incidents import telling
 from incidents.models import Incident, Severity, Update
 from metrics import words
-from productops.lib.tell import percent
+from productops.lib.tell import percent, whole
 from releases.models import Release
 
 #: Entries shown; older ones are in the API.
@@ -85,7 +86,7 @@ def _text(event: Event, people: dict[int, str], releases: dict[int, str]) -> str
         "undone": _("took back the last change"),
     }.get(verb)
     if told is None:
-        told = _told_with_values(verb, after, people, releases)
+        told = _told_with_values(verb, {**detail, **after}, people, releases)
     return f"{told}: {reason}" if reason else told
 
 
@@ -103,6 +104,8 @@ def _told_with_values(
         return _("resolved it in %(version)s") % {"version": version} if version else _("resolved it without code")
     if verb == "declined":
         return _("declined it")
+    if verb == "complaints_joined":
+        return ngettext("added %(n)s complaint", "added %(n)s complaints", after["n"]) % {"n": whole(after["n"])}
     if verb == "reopened":
         return _("reopened it")
     return verb.replace("_", " ")
@@ -133,6 +136,8 @@ def _why(event: Event) -> str:
             "version": why["version"],
             "met": "; ".join(map(_met, why["met"])),
         }
+    if why.get("rule") == "complaints":
+        return words.complaints_why(why)
     if why.get("rule") in {"verify", "still_broken"}:
         return " ".join(filter(None, (telling.head(why), telling.body(why), telling.why(why))))
     return ""

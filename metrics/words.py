@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import formats
 from django.utils.translation import gettext as _
 
+from metrics.detection.spikes import Z
 from productops.lib.tell import bare_percent, milliseconds, percent, whole
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -90,6 +91,38 @@ def title(trace: Trace, version: str) -> str:
         "new": value(trace, trace["new"]),
     }
     return f"{told} {where(trace)}".strip()
+
+
+def complaints_title(cause: dict[str, Any]) -> str:
+    """The line for a spike of complaints, see incidents/spiking.py."""
+    facts = {"n": whole(cause["n"]), "feature": cause["feature"].replace("_", " ").capitalize(), "usual": _usual(cause)}
+    if cause["feature"]:
+        return _("%(feature)s: %(n)s complaints in a day, usually %(usual)s") % facts
+    return _("%(n)s complaints in a day, usually %(usual)s") % facts
+
+
+def complaints_why(cause: dict[str, Any]) -> str:
+    facts = {
+        "n": whole(cause["n"]),
+        "customers": whole(cause["customers"]),
+        "usual": _usual(cause),
+        "days": whole(cause["windows"]),
+        "version": cause["version"],
+        "z": formats.number_format(cause["z"], 1),
+        "least": formats.number_format(Z, 1),
+    }
+    if cause["is_by_weekday"]:
+        before = _("The same weekday had %(usual)s (median of %(days)s weeks).")
+    else:
+        before = _("Other days had %(usual)s (median of %(days)s days).")
+    told = _("%(n)s complaints of %(customers)s customers in 24 hours.")
+    rule = _("Rule “complaints”, version %(version)s: modified z %(z)s against %(least)s.")
+    return " ".join(text % facts for text in (told, before, rule))
+
+
+def _usual(cause: dict[str, Any]) -> str:
+    usual = cause["usual"]
+    return formats.number_format(usual, 0 if usual == round(usual) else 1)
 
 
 def where(trace: Trace) -> str:

@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "attend": {"task": "incidents.tasks.attend", "schedule": 10.0, "options": {"expires": 10}},
     "adopt": {"task": "feedback.tasks.adopt", "schedule": 15.0, "options": {"expires": 15}},
     "weigh": {"task": "incidents.tasks.weigh", "schedule": 60.0, "options": {"expires": 60}},
+    "complaints": {"task": "incidents.tasks.complaints", "schedule": 60.0, "options": {"expires": 60}},
     "verify": {"task": "incidents.tasks.verify", "schedule": 60.0, "options": {"expires": 60}},
     "tidy": {"task": "metrics.tasks.tidy", "schedule": 600.0, "options": {"expires": 600}},
 }

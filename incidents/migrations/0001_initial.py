@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('impact', models.JSONField(default=dict)),
                 ('weighed_at', models.DateTimeField(null=True)),
                 ('proof', models.JSONField(default=dict)),
+                ('cause', models.JSONField(default=dict)),
                 ('version', models.PositiveIntegerField(default=1)),
                 ('assignee', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('feature', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='releases.feature')),

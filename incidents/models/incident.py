@@ -101,6 +101,12 @@ class IncidentManager(models.Manager.from_queryset(IncidentQuerySet)):  # type: 
             )
         return incident, True
 
+    def open_for_complaints(
+        self, workspace: Workspace, key: str, cause: dict[str, Any], now: datetime, **fields: Any
+    ) -> Incident:
+        """The incident of a spike of complaints."""
+        return self._open(workspace, None, why=cause, cause=cause, grouping_key=key, opened_at=now, **fields)
+
     def report(
         self, workspace: Workspace, title: str, by: User, kind: str = IncidentKind.BUG, **fields: Any
     ) -> Incident:
@@ -132,6 +138,7 @@ class Incident(models.Model):
     assignee = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     grouping_key = models.CharField(max_length=120, blank=True)
     regression = models.OneToOneField(Regression, models.SET_NULL, null=True, related_name="+")
+    cause = models.JSONField(default=dict)  # the spike of complaints that the hub opened it for; see spiking.py
     signal = models.ForeignKey(Signal, models.SET_NULL, null=True, related_name="+")
     feature = models.ForeignKey(Feature, models.SET_NULL, null=True, related_name="+")
     release = models.ForeignKey(Release, models.SET_NULL, null=True, related_name="+")
@@ -176,7 +183,9 @@ class Incident(models.Model):
 
     @property
     def headline(self) -> str:
-        """What a person called it, else what the regression says, in the reader's language."""
+        """What a person called it, else what the regression or the complaints say, in the reader's language."""
+        if not self.title and self.cause:
+            return words.complaints_title(self.cause)
         if self.title or self.regression is None:
             return self.title
         return words.title(self.regression.evidence, self.regression.release.version)

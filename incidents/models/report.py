@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
@@ -29,6 +30,18 @@ class ReportManager(models.Manager["Report"]):
                 record(target.workspace, "incident.complaint_joined", target, by, complaint=complaint.pk)
                 Incident.objects.filter(pk=target.pk).update(weighed_at=None)
         return report
+
+    def join_all(self, incident: Incident, complaints: Sequence[Complaint]) -> int:
+        """The hub lets complaints join that belong to no incident; how many did."""
+        with transaction.atomic():
+            rows = [Report(incident=incident, complaint=complaint) for complaint in complaints]
+            before = self.filter(incident=incident).count()
+            self.bulk_create(rows, ignore_conflicts=True)
+            n = self.filter(incident=incident).count() - before
+            if n:
+                record(incident.workspace, "incident.complaints_joined", incident, None, n=n)
+                Incident.objects.filter(pk=incident.pk).update(weighed_at=None)
+        return n
 
     def leave(self, complaint: Complaint, by: User) -> Incident | None:
         """The complaint is on its own again; the incident it left."""

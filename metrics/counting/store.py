@@ -8,7 +8,6 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
 from struct import Struct
 from typing import Any
 
@@ -67,7 +66,7 @@ def unseen(
     cursor.execute(
         "SELECT array_agg(mark) FROM unnest(%s::bigint[]) AS mark"
         f" WHERE {' OR '.join([f'{_STANDS} IS NOT NULL'] * len(days))}",
-        [_numbers(wanted.tolist()), *chain.from_iterable((product, day) for day in days)],
+        [_numbers(wanted.tolist()), *[value for day in days for value in (product, day)]],
     )
     if standing := cursor.fetchone()[0]:
         is_new = ~np.isin(wanted, standing)
