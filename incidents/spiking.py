@@ -20,7 +20,7 @@ from releases.models import Feature, Release
 DAY = timedelta(days=1)
 #: Days that are looked back.
 BACK = 56
-#: Share of complaints with a release that must name the same one, for the incident to name it.
+#: Share of the complaints with a release that must name the same one, and be half of all, for the incident to name it.
 SAME_RELEASE = 0.8
 
 
@@ -100,4 +100,4 @@ def _kind(complaints: Sequence[Complaint]) -> str:
 def _release(complaints: Sequence[Complaint]) -> Release | None:
     named = Counter(complaint.release for complaint in complaints if complaint.release)
     release, n = named.most_common(1)[0] if named else (None, 0)
-    return release if n >= SAME_RELEASE * named.total() else None
+    return release if n >= SAME_RELEASE * named.total() and 2 * n >= len(complaints) else None

@@ -5,7 +5,10 @@ from django import template
 from metrics import words
 
 register = template.Library()
-for _name in ("title", "sentence", "why", "footnote", "status_name", "measure_name", "change", "interval", "where"):
+for _name in (
+    "title", "sentence", "why", "footnote", "status_name", "measure_name", "change", "interval", "where",
+    "complaints_why",
+):  # fmt: skip
     register.filter(_name, getattr(words, _name))
 
 
