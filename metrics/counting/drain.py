@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import compress
 from operator import itemgetter, not_
@@ -52,6 +52,9 @@ LITTLE, FEW, SOON = 20_000, 1_000, 1.0
 MEETINGS = 4
 #: Citus tells an error of a node's COPY without its code, as INTERNAL_ERROR.
 MET = (UNIQUE_VIOLATION, DEADLOCK_DETECTED, INTERNAL_ERROR)
+
+#: Number of an advisory lock; a product's is added.
+_MIDNIGHT = 0x4D69_6467_0000_0000
 
 _kind, _id = field_of("kind"), field_of("id")
 
@@ -163,10 +166,12 @@ def _count_all(product: int, lease: UUID, rows: list[tuple[Any, ...]]) -> int:
 def _claim(product: int, lease: UUID, size: int = FEWEST) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
+            # An array, for it is made once: IN may be planned as a join that asks again for every row, and then the
+            # limit holds for each of them.
             "UPDATE metrics_inbox SET attempts = attempts + 1, lease = %s, lease_until = now() + %s::interval"
-            " WHERE product_id = %s AND batch_id IN (SELECT batch_id FROM metrics_inbox WHERE product_id = %s"
+            " WHERE product_id = %s AND batch_id = ANY(ARRAY(SELECT batch_id FROM metrics_inbox WHERE product_id = %s"
             "  AND attempts < %s AND (lease_until IS NULL OR lease_until < now()) ORDER BY seq LIMIT %s"
-            "  FOR UPDATE SKIP LOCKED)"
+            "  FOR UPDATE SKIP LOCKED))"
             " RETURNING seq, batch_id, protocol, events, received_at, body, digest",
             [str(lease), f"{LEASE.total_seconds()} s", product, product, TRIES, size],
         )
@@ -215,9 +220,9 @@ def _count_again(lease: UUID, part: list[Batch]) -> int:
     return count(lease, part)
 
 
-def count(lease: UUID, batches: list[Batch]) -> int:
+def count(lease: UUID, batches: list[Batch], now: datetime | None = None) -> int:
     """Counts batches of one product; the number of events that were new."""
-    now = timezone.now()
+    now = now or timezone.now()
     product = Product.objects.select_related("workspace", "limit").filter(pk=batches[0].product).first()
     events = {batch.id: batch.events for batch in batches}
     known, is_spike = None, False
@@ -237,6 +242,8 @@ def count(lease: UUID, batches: list[Batch]) -> int:
         )
         held = {row[0] for row in cursor.fetchall()}
         batches = [batch for batch in batches if batch.id in held]
+        if _is_near_midnight(now):
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_MIDNIGHT + batches[0].product if batches else 0])
         fresh = _first_time(cursor, batches, now)
         outcomes: Counter[OutcomeKey] = Counter()
         new: list[Event] = []
@@ -255,6 +262,13 @@ def count(lease: UUID, batches: list[Batch]) -> int:
     if people and product:
         regulars.remember(product.pk, people)
     return len(new)
+
+
+def _is_near_midnight(now: datetime) -> bool:
+    """Two that count the same event on either side of midnight write different keys, and neither would be told: then
+    they go one after the other, and the second asks for yesterday's."""
+    since = now.astimezone(UTC).timestamp() % 86_400
+    return min(since, 86_400 - since) < 1.5 * LEASE.total_seconds()
 
 
 def _forget(cursor: Any, batches: list[Batch]) -> None:

@@ -58,7 +58,7 @@ def unseen(
 ) -> NDArray[np.bool_]:
     """Which of the events were never counted; they are marked as counted now. Of two with one id, the first.
 
-    is_asked: whether one may have been counted today. If not, and one was, this raises UniqueViolation.
+    is_asked: whether one may have been counted today. If not, and one was, this fails: its key is there.
     """
     wanted, first = np.unique(marks(ids), return_index=True)
     days = [today - timedelta(days=1), *([today] if is_asked else [])]
