@@ -12,6 +12,8 @@ from .evidence import FloatArray
 DAY_S = 86_400
 ORDER = 6
 """Order of the autoregression."""
+MEMORY = ORDER + 1
+"""Buckets after which a step leaves the same trace in every further one."""
 RIDGE = 0.01
 """Ridge penalty relative to the mean diagonal of the normal equations."""
 LONGEST_MEMORY = 0.98
@@ -64,8 +66,14 @@ def _around(y: FloatArray, lags: tuple[int, ...], neighbours: int) -> FloatArray
     first = max(lags)
     windows = [_shifted(y, lag + step, first) for lag in lags for step in range(-near, near + 1)]
     expected = np.zeros_like(y)
-    expected[first:] = np.median(np.stack(windows), axis=0) if len(windows) > 1 else windows[0]
+    expected[first:] = _median(np.stack(windows))
     return expected
+
+
+def _median(rows: FloatArray) -> FloatArray:
+    """Of each column; much faster than numpy's for many short columns."""
+    ordered, middle = np.sort(rows, axis=0), len(rows) // 2
+    return ordered[middle] if len(rows) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _shifted(y: FloatArray, lag: int, first: int) -> FloatArray:
@@ -109,8 +117,8 @@ def whiten(
 
 def _autoregression(r: FloatArray) -> FloatArray:
     """Coefficients φ₁..φ_ORDER of a ridge autoregression without intercept."""
-    centre = np.median(r)
-    spread = 1.4826 * np.median(np.abs(r - centre)) or float(np.std(r))
+    centre = _median(r)
+    spread = 1.4826 * _median(np.abs(r - centre)) or float(np.std(r))
     if len(r) < 4 * ORDER or spread <= 1e-12:
         return np.zeros(ORDER)
     clipped = np.clip(r, centre - 4 * spread, centre + 4 * spread)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from .baseline import DAY_S, Whitened, baselines, whiten
+from .baseline import DAY_S, MEMORY, Whitened, baselines, whiten
 from .evidence import (
     BEFORE_AFTER,
     CAP,
@@ -56,6 +57,8 @@ _T99_OVER_NORMAL = (
     (120, 1.0136),
 )
 """t_{.99, df} / 2.326, from tables."""
+_T99_INVERSE = [0.0] + [1 / d for d, _ in reversed(_T99_OVER_NORMAL)]
+_T99_FACTOR = [1.0] + [f for _, f in reversed(_T99_OVER_NORMAL)]
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,20 @@ def before_after(
     pre_bad: FloatArray | None = None,
     post_n: FloatArray | None = None,
     post_bad: FloatArray | None = None,
+    margin: float | None = None,
 ) -> Evidence:
     """Evidence that a series stepped at its release.
 
     pre, post:  gauge values per bucket, shapes (before,), (after,); ignored when counts are given.
     bucket_s:   seconds per bucket. direction: 1 up is bad, −1 down is bad, 0 either is.
-    *_n, *_bad: events and bad events per bucket, same shapes, for rates.
+    *_n, *_bad: events and bad events per bucket, same shapes, for rates. margin: another one, as a share.
     The window ends a day after the release; what follows is the next day's question.
     """
     if pre_n is not None and pre_bad is not None and post_n is not None and post_bad is not None:
-        series, margin = log_counts(pre_n, pre_bad, post_n, post_bad, bucket_s), RATE_MARGIN
+        series, usual = log_counts(pre_n, pre_bad, post_n, post_bad, bucket_s), RATE_MARGIN
     else:
-        series, margin = log_gauge(pre, post, bucket_s, is_count=measure in ("volume", "users")), GAUGE_MARGIN
+        series, usual = log_gauge(pre, post, bucket_s, is_count=measure in ("volume", "users")), GAUGE_MARGIN
+    margin = usual if margin is None else margin
     threshold, day = z_star(signals), DAY_S // series.bucket_s
     buckets = len(post) if post_n is None else len(post_n)
     history = HISTORY_DAYS * day - series.release
@@ -103,57 +108,90 @@ def before_after(
             buckets=buckets,
             needed=float(missing * series.factor) if series.is_known or not series.release else -1.0,
         )
-    white = choose(series)
-    steps = measure_steps(white, series.release, min(series.length - series.release, day))
-    return _judge(series, white, steps, direction, measure, margin, threshold, buckets)
+    white, placebo = choose(series)
+    steps = measure_steps(white, placebo, series.release, min(series.length - series.release, day))
+    return _judge(series, white, placebo, steps, direction, measure, margin, threshold, buckets)
 
 
-def choose(series: LogSeries) -> Whitened:
+class Placebo:
+    """The steps at every bucket before the release, where nothing was released: the scale of what happens anyway."""
+
+    def __init__(self, white: Whitened, release: int) -> None:
+        self._known = white.noise[: release - white.start]
+        self._weights = white.weights
+        self._sums = np.concatenate(([0.0], np.cumsum(self._known)))
+        self._scales: dict[int, float] = {}
+
+    def scale(self, window: int) -> float:
+        """s_T: robust scale of the step over `window` buckets, widened for heavy tails and few windows.
+
+        max(1.48·MAD, q95/1.96, q98/2.326) of |D| × t_{.99, history/T} / 2.326; inf when history is too short.
+        """
+        if window not in self._scales:
+            self._scales[window] = self._measure(window)
+        return self._scales[window]
+
+    def _measure(self, window: int) -> float:
+        effective = len(self._known) / window
+        if effective < MIN_NEFF:
+            return math.inf
+        h = self._weights[:window]
+        steps = np.sort(np.abs(self._correlate(window))) / float(h @ h)
+        middle, q95, q98 = (_quantile(steps, q) for q in (0.5, 0.95, 0.98))
+        spread = max(1.4826 * middle, q95 / Z95, q98 / 2.3263, 1e-6)
+        return spread * t99_over_normal(effective)
+
+    def _correlate(self, window: int) -> FloatArray:
+        """Σ hᵢ e₍t+i₎ at each t; beyond MEMORY all weights are one, so that running sums will do."""
+        if window <= MEMORY:
+            return np.correlate(self._known, self._weights[:window], mode="valid")
+        rest = float(self._weights[window - 1])
+        head = self._head[: len(self._known) - window + 1]
+        return head + rest * (self._sums[window:] - self._sums[:-window])
+
+    @cached_property
+    def _head(self) -> FloatArray:
+        """What the first weights add to the last one."""
+        return np.correlate(self._known, self._weights[:MEMORY] - self._weights[-1], mode="valid")
+
+
+def choose(series: LogSeries) -> tuple[Whitened, Placebo]:
     """The baseline with the least geometric mean of s_T over CHOICE_S."""
     day = max(LEAST_BUCKETS, DAY_S // series.bucket_s)
     windows = sorted({max(LEAST_BUCKETS, round(s / series.bucket_s)) for s in CHOICE_S})
-    best: tuple[float, Whitened] | None = None
+    best: tuple[float, Whitened, Placebo] | None = None
     for name, (expected, start) in baselines(series.y, series.release, series.bucket_s).items():
         white = whiten(name, series.y, expected, start, series.release, day)
-        scales = np.array([placebo_scale(white, series.release, t) for t in windows])
+        placebo = Placebo(white, series.release)
+        scales = np.array([placebo.scale(t) for t in windows])
         known = scales[np.isfinite(scales)]
         cost = float(np.mean(np.log(known))) if len(known) else math.inf
         if best is None or cost < best[0]:
-            best = (cost, white)
+            best = (cost, white, placebo)
     assert best is not None
-    return best[1]
+    return best[1:]
 
 
-def placebo_scale(white: Whitened, release: int, window: int) -> float:
-    """s_T: robust scale of the step at every earlier bucket, widened for heavy tails and few windows.
-
-    max(1.48·MAD, q95/1.96, q98/2.326) of |D| × t_{.99, history/T} / 2.326; inf when history is too short.
-    """
-    known = white.noise[: release - white.start]
-    effective = len(known) / window
-    if effective < MIN_NEFF:
-        return math.inf
-    h = white.weights[:window]
-    steps = np.correlate(known, h, mode="valid") / float(h @ h)
-    middle, q95, q98 = np.quantile(np.abs(steps), (0.5, 0.95, 0.98))
-    spread = max(1.4826 * middle, q95 / Z95, q98 / 2.3263, 1e-6)
-    return float(spread * t99_over_normal(effective))
+def _quantile(ordered: FloatArray, q: float) -> float:
+    """Linear between the two nearest of ascending values."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    below, above = float(ordered[low]), float(ordered[min(low + 1, len(ordered) - 1)])
+    return below + (above - below) * (at - low)
 
 
 def t99_over_normal(df: float) -> float:
     """t_{.99, df} / 2.326 for df ≥ 2, interpolated in 1/df."""
-    inverse = [0.0] + [1 / d for d, _ in reversed(_T99_OVER_NORMAL)]
-    factor = [1.0] + [f for _, f in reversed(_T99_OVER_NORMAL)]
-    return float(np.interp(1 / max(df, MIN_NEFF), inverse, factor))
+    return float(np.interp(1 / max(df, MIN_NEFF), _T99_INVERSE, _T99_FACTOR))
 
 
-def measure_steps(white: Whitened, release: int, buckets: int) -> Steps:
+def measure_steps(white: Whitened, placebo: Placebo, release: int, buckets: int) -> Steps:
     """D_T and s_T after the release for T = 1..buckets."""
     after = white.noise[release - white.start :][:buckets]
     h = white.weights[:buckets]
     step = np.cumsum(h * after) / np.cumsum(h * h)
     grid = np.array([t for t in GRID if t < buckets] + [max(buckets, LEAST_BUCKETS)])
-    measured = np.array([placebo_scale(white, release, int(t)) for t in grid])
+    measured = np.array([placebo.scale(int(t)) for t in grid])
     known = np.isfinite(measured)
     scale = np.full(buckets, math.inf)
     if known.any():
@@ -166,6 +204,7 @@ def measure_steps(white: Whitened, release: int, buckets: int) -> Steps:
 def _judge(
     series: LogSeries,
     white: Whitened,
+    placebo: Placebo,
     steps: Steps,
     direction: int,
     measure: str,
@@ -178,7 +217,7 @@ def _judge(
     scale = steps.scale * patience(len(steps.scale), series.bucket_s)
     z, away = (toward - allowed) / scale, (-toward - allowed) / scale
     flagged = np.flatnonzero(z >= threshold)
-    mde = detectable(white, series, direction, margin, threshold)
+    mde = detectable(placebo, series, direction, margin, threshold)
     transient = bool(len(flagged)) and _has_recovered(series, white, direction, allowed)
     status = status_of(bool(len(flagged)), bool(away[-1] >= threshold), mde)
     first = min((int(flagged[0]) + 1) * series.factor, buckets) - 1 if len(flagged) else None
@@ -205,7 +244,7 @@ def _judge(
         margin=margin,
         mde=mde,
         deff=1.0,
-        needed=_needed(series, white, direction, margin, threshold) if status == NOT_ENOUGH else 0.0,
+        needed=_needed(series, placebo, direction, margin, threshold) if status == NOT_ENOUGH else 0.0,
         first_bucket=first,
         buckets=buckets,
         control=white.name,
@@ -234,10 +273,10 @@ def capped_value(value: float) -> float:
 
 
 def detectable(
-    white: Whitened, series: LogSeries, direction: int, margin: float, threshold: float, seconds: int = MDE_S
+    placebo: Placebo, series: LogSeries, direction: int, margin: float, threshold: float, seconds: int = MDE_S
 ) -> float:
     """Smallest change seen within `seconds`: (1 + margin)·exp((z* + ½)·s) − 1, or the like fall below 1."""
-    scale = placebo_scale(white, series.release, max(LEAST_BUCKETS, round(seconds / series.bucket_s)))
+    scale = placebo.scale(max(LEAST_BUCKETS, round(seconds / series.bucket_s)))
     step = math.log1p(margin) + (threshold + POWER_Z) * scale
     if direction < 0:
         return 1 - series.ratio_of(-step)
@@ -245,12 +284,12 @@ def detectable(
     return capped(times - 1)
 
 
-def _needed(series: LogSeries, white: Whitened, direction: int, margin: float, threshold: float) -> float:
+def _needed(series: LogSeries, placebo: Placebo, direction: int, margin: float, threshold: float) -> float:
     """Buckets until a doubling would be seen; −1 when a whole day will not do."""
     elapsed = series.length - series.release
     for hours in (1, 2, 3, 4, 6, 8, 12, 16, 24):
         window = round(hours * 3600 / series.bucket_s)
-        if detectable(white, series, direction, margin, threshold, hours * 3600) <= VISIBLE:
+        if detectable(placebo, series, direction, margin, threshold, hours * 3600) <= VISIBLE:
             return float(max(0, window - elapsed) * series.factor)
     return -1.0
 

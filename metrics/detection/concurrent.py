@@ -8,6 +8,7 @@ e-process: it exceeds 1/α under θ ≤ θ₀ with probability ≤ α however of
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,28 +80,41 @@ def concurrent_rate(
     stratified: bool = False,
     randomised: bool = False,
     measure: str = "failure_rate",
+    margin: float | None = None,
+    people: Sequence[float] = (),
 ) -> Evidence:
     """Evidence that a rate of the new release differs from that of the old one in the same buckets.
 
     bad_is_up:   False when fewer of the counted events is worse (completed orders, say).
     stratified:  the strata make both sides comparable; early adopters bias a plain comparison, so its
                  margin is wider. randomised: chance alone decided who got the new release; no margin.
+    margin:      another one, as a share.
+    people:      where bad counts people and n only what they did: (of the old release, bad ones, of the new, bad ones);
+                 told in place of the sums.
     """
-    margin = MARGIN_RANDOMISED if randomised else MARGIN_STRATIFIED if stratified else MARGIN_PLAIN
+    if margin is None:
+        margin = MARGIN_RANDOMISED if randomised else MARGIN_STRATIFIED if stratified else MARGIN_PLAIN
     both = _both(old, new)
     control = "randomised" if randomised else "stratified" if stratified else "plain"
     n_old, bad_old, n_new, bad_new = both.totals
     if (reason := _too_few(both)) > 0:
         return _silent(both, measure, margin, signals, reason, control)
     final = float(both.deff[-1])
-    estimate_old = wilson(bad_old, n_old, deff=final)
-    estimate_new = wilson(bad_new, n_new, deff=final)
-    ratios = _pooled_ratio(both, final)
-    return _judged(both, (estimate_old, estimate_new, ratios), measure, margin, signals, bad_is_up, control)
+    if people:
+        n_old, bad_old, n_new, bad_new = people
+    estimates = wilson(bad_old, n_old, deff=final), wilson(bad_new, n_new, deff=final), _pooled_ratio(both, final)
+    found = _judged(both, estimates, measure, margin, signals, bad_is_up, control)
+    return replace(found, n_old=n_old, bad_old=bad_old, n_new=n_new, bad_new=bad_new)
 
 
 def concurrent_latency(
-    old: Side, new: Side, *, quantile: float = 0.95, signals: int = 1, randomised: bool = False
+    old: Side,
+    new: Side,
+    *,
+    quantile: float = 0.95,
+    signals: int = 1,
+    randomised: bool = False,
+    margin: float | None = None,
 ) -> Evidence:
     """Evidence that the new release is slower: more events above the pooled quantile of the bucket.
 
@@ -108,7 +122,8 @@ def concurrent_latency(
     of slow events.
     """
     measure = f"latency_p{round(quantile * 100)}"
-    margin, control = (MARGIN_RANDOMISED, "randomised") if randomised else (MARGIN_PLAIN, "plain")
+    usual, control = (MARGIN_RANDOMISED, "randomised") if randomised else (MARGIN_PLAIN, "plain")
+    margin = usual if margin is None else margin
     both = _slow(old, new, quantile)
     if (reason := _too_few(both)) > 0 or old.hist is None or new.hist is None:
         return _silent(both, measure, margin, signals, max(reason, 1.0), control)
@@ -137,28 +152,22 @@ def log_e_process(both: Counts, margin: float) -> FloatArray:
 
     E = Σ over δ of PRIOR · ∏ LR[θ₀(1 + δ) : θ₀]; each product is raised to 1/deff.
     """
-    theta0 = 1.0 + margin
-    base_new, base_old = _log_shares(both, theta0)
-    runs = []
-    for delta, weight in zip(ALTERNATIVES, PRIOR, strict=True):
-        p_new, p_old = _log_shares(both, theta0 * (1 + delta))
-        gain = both.bad_new * (p_new - base_new) + both.bad_old * (p_old - base_old)
-        runs.append(math.log(weight) + np.cumsum(gain.sum(axis=1)) / both.deff)
-    stacked = np.stack(runs)
-    top = stacked.max(axis=0)
-    return np.asarray(top + np.log(np.exp(stacked - top).sum(axis=0)), dtype=np.float64)
+    gains_new, gains_old = _gains(both, margin)
+    gain = both.bad_new * gains_new + both.bad_old * gains_old
+    runs = np.log(PRIOR)[:, None] + np.cumsum(gain.sum(axis=2), axis=1) / both.deff
+    top = runs.max(axis=0)
+    return np.asarray(top + np.log(np.exp(runs - top).sum(axis=0)), dtype=np.float64)
 
 
-def _log_shares(both: Counts, theta: float) -> tuple[FloatArray, FloatArray]:
-    """log probability that a bad event is the new side's, and the old side's; 0 where a side is empty."""
+def _gains(both: Counts, margin: float) -> tuple[FloatArray, FloatArray]:
+    """log LR of one bad event of the new side, and of the old side, for each alternative: shapes (alternatives,
+    buckets, strata); 0 where a side is empty."""
+    theta = (1.0 + margin) * (1.0 + np.array((0.0, *ALTERNATIVES)))[:, None, None]
     comparable = (both.n_old > 0) & (both.n_new > 0)
-    n_old = np.where(comparable, both.n_old, 1.0)
-    n_new = np.where(comparable, both.n_new, 1.0)
-    total = n_old + theta * n_new
-    return (
-        np.where(comparable, np.log(theta * n_new / total), 0.0),
-        np.where(comparable, np.log(n_old / total), 0.0),
-    )
+    n_old, n_new = np.where(comparable, both.n_old, 1.0), np.where(comparable, both.n_new, 0.0)
+    total = np.log(n_old + theta * n_new)
+    fewer = total[:1] - total[1:]  # the old side's share shrinks by as much as all events grow
+    return np.where(comparable, fewer + np.log(theta[1:] / theta[:1]), 0.0), fewer
 
 
 def _both(old: Side, new: Side) -> Counts:
@@ -278,53 +287,51 @@ def _pooled_ratio(both: Counts, deff: float) -> Interval:
     )
 
 
-def _information(both: Counts, margin: float, theta: float) -> list[tuple[float, float]]:
-    """Mean and variance of log LR of each alternative if the rate ratio were theta, as untempered sums.
+class _Information:
+    """What log LR of each alternative would come to, if the rate ratio were theta.
 
     The base rate is the pooled one, corrected for the ratio in the data being no larger than it is.
     """
-    n_old, bad_old, n_new, bad_new = both.totals
-    base = (bad_old + bad_new) / max(n_old + n_new, 1.0)
-    comparable = (both.n_old > 0) & (both.n_new > 0)
-    expected = np.where(comparable, base * (both.n_old + theta * both.n_new), 0.0)
-    null_new, null_old = _log_shares(both, 1 + margin)
-    share = np.exp(_log_shares(both, theta)[0])
-    found = []
-    for delta in ALTERNATIVES:
-        p_new, p_old = _log_shares(both, (1 + margin) * (1 + delta))
-        mean = expected * (share * (p_new - null_new) + (1 - share) * (p_old - null_old))
+
+    def __init__(self, both: Counts, margin: float) -> None:
+        n_old, bad_old, n_new, bad_new = both.totals
+        comparable = (both.n_old > 0) & (both.n_new > 0)
+        base = (bad_old + bad_new) / max(n_old + n_new, 1.0)
+        self._old, self._new = base * both.n_old[comparable], base * both.n_new[comparable]
+        gains_new, gains_old = (gains[:, comparable] for gains in _gains(both, margin))
         # Poisson totals: the variance of a sum of independent gains is the sum of their squares.
-        square = expected * (share * (p_new - null_new) ** 2 + (1 - share) * (p_old - null_old) ** 2)
-        found.append((float(mean.sum()), float(square.sum())))
-    return found
+        self._for_new = np.concatenate((gains_new, gains_new**2))
+        self._for_old = np.concatenate((gains_old, gains_old**2))
+
+    def at(self, theta: float) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of log LR as untempered sums, shapes (alternatives,)."""
+        found = self._for_new @ (theta * self._new) + self._for_old @ self._old
+        return found[: len(ALTERNATIVES)], found[len(ALTERNATIVES) :]
 
 
 def detectable(both: Counts, margin: float, limit: float) -> float:
     """Smallest change (0.3 = 30 %) that E would show in 95 of 100 cases from as many events again."""
-    deff = float(both.deff[-1])
+    information, deff = _Information(both, margin), float(both.deff[-1])
     low, high = math.log1p(margin), math.log(100.0)
-    if not _is_seen(_information(both, margin, math.exp(high)), deff, limit):
+    if not _is_seen(information.at(math.exp(high)), deff, limit):
         return CAP
     for _ in range(18):
         middle = (low + high) / 2
-        seen = _is_seen(_information(both, margin, math.exp(middle)), deff, limit)
-        low, high = (low, middle) if seen else (middle, high)
+        low, high = (low, middle) if _is_seen(information.at(math.exp(middle)), deff, limit) else (middle, high)
     return math.expm1(high)
 
 
-def _is_seen(information: list[tuple[float, float]], deff: float, limit: float) -> bool:
-    return any(
-        (mean - POWER_Z * math.sqrt(square * deff)) / deff >= limit - math.log(weight)
-        for (mean, square), weight in zip(information, PRIOR, strict=True)
-    )
+def _is_seen(information: tuple[FloatArray, FloatArray], deff: float, limit: float) -> bool:
+    mean, square = information
+    return bool(((mean - POWER_Z * np.sqrt(square * deff)) / deff >= limit - np.log(PRIOR)).any())
 
 
 def _needed(both: Counts, margin: float, limit: float) -> float:
     """About how many more events until a change of VISIBLE would be seen; −1 when none would do."""
     deff = float(both.deff[-1])
     times = math.inf
-    information = _information(both, margin, max(1 + VISIBLE, (1 + margin) * 1.5))
-    for (mean, square), weight in zip(information, PRIOR, strict=True):
+    information = _Information(both, margin).at(max(1 + VISIBLE, (1 + margin) * 1.5))
+    for mean, square, weight in zip(*information, PRIOR, strict=True):
         if mean > 0:
             # times·mean − z·√(times·square·deff) = wanted, solved for √times.
             wanted, slack = (limit - math.log(weight)) * deff, POWER_Z * math.sqrt(square * deff)

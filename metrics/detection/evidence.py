@@ -15,6 +15,8 @@ VERSION = 1
 
 WORSE, BETTER, SAME, NOT_ENOUGH = "worse", "better", "same", "not_enough"
 CONCURRENT, BEFORE_AFTER, SHORT_HISTORY = "concurrent", "before_after", "short_history"
+FAULTS = "faults"
+"""The comparison of an error group with older releases, by their order (faults.py)."""
 
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""

@@ -37,8 +37,8 @@ class Replayed:
     evidence: tuple[Evidence, ...]
 
 
-def replay(case: Mapping[str, Any]) -> list[Replayed]:
-    """One answer for each method that the case has data for. Raises BadCase."""
+def replay(case: Mapping[str, Any], margin: float | None = None) -> list[Replayed]:
+    """One answer for each method that the case has data for. margin: another than the usual one. Raises BadCase."""
     id_, bucket_s = case.get("id"), case.get("bucket_s")
     if type(id_) is not str or not id_:
         raise BadCase("It has no id.")
@@ -47,39 +47,40 @@ def replay(case: Mapping[str, Any]) -> list[Replayed]:
     direction = case.get("bad_direction", 1)
     if direction not in (-1, 0, 1):
         raise BadCase("bad_direction must be 1, -1 or 0.")
-    found = [_told(id_, mode, evidence) for mode, evidence in _judged(case, bucket_s, direction)]
+    found = [_told(id_, mode, evidence) for mode, evidence in _judged(case, bucket_s, direction, margin)]
     if not found:
         raise BadCase("It has none of pre/post, n_pre/k_pre/n_post/k_post, p50_*/p95_* or nA/kA/nB/kB.")
     return found
 
 
-def _judged(case: Mapping[str, Any], bucket_s: int, direction: int) -> list[tuple[str, list[Evidence]]]:
+def _judged(
+    case: Mapping[str, Any], bucket_s: int, direction: int, margin: float | None
+) -> list[tuple[str, list[Evidence]]]:
+    usual: dict[str, Any] = {"bucket_s": bucket_s, "direction": direction, "margin": margin}
     found: list[tuple[str, list[Evidence]]] = []
     empty = np.zeros(0)
     if case.keys() >= set(_COUNTS):
         n_pre, k_pre, n_post, k_post = _columns(case, _COUNTS)
         rate = before_after(
-            empty, empty, bucket_s=bucket_s, direction=direction or 1, measure="failure_rate",
+            empty, empty, **usual | {"direction": direction or 1}, measure="failure_rate",
             pre_n=n_pre, pre_bad=k_pre, post_n=n_post, post_bad=k_post,
         )  # fmt: skip
         found.append((BEFORE_AFTER, [rate]))
     elif case.keys() >= set(_LATENCY):
         p50_pre, p50_post, p95_pre, p95_post = _columns(case, _LATENCY)
-        p50 = _gauge("latency_p50", p50_pre, p50_post, bucket_s, direction, 2)
-        found.append((BEFORE_AFTER, [p50, _gauge("latency_p95", p95_pre, p95_post, bucket_s, direction, 2)]))
+        p50 = before_after(p50_pre, p50_post, **usual, measure="latency_p50", signals=2)
+        p95 = before_after(p95_pre, p95_post, **usual, measure="latency_p95", signals=2)
+        found.append((BEFORE_AFTER, [p50, p95]))
     elif case.keys() >= set(_GAUGE):
         pre, post = _columns(case, _GAUGE)
-        found.append((BEFORE_AFTER, [_gauge("gauge", pre, post, bucket_s, direction, 1)]))
+        found.append((BEFORE_AFTER, [before_after(pre, post, **usual, measure="gauge")]))
     if case.keys() >= set(_SIDES):
         n_old, k_old, n_new, k_new = _columns(case, _SIDES)
         sides = Side(n_old, k_old), Side(n_new, k_new)
         # Who got the new release first was left to chance: such files hold what a rollout by share does.
-        found.append((SIDE_BY_SIDE, [concurrent_rate(*sides, bad_is_up=direction >= 0, randomised=True)]))
+        beside = concurrent_rate(*sides, bad_is_up=direction >= 0, randomised=True, margin=margin)
+        found.append((SIDE_BY_SIDE, [beside]))
     return found
-
-
-def _gauge(measure: str, pre: FloatArray, post: FloatArray, bucket_s: int, direction: int, signals: int) -> Evidence:
-    return before_after(pre, post, bucket_s=bucket_s, direction=direction, measure=measure, signals=signals)
 
 
 def _columns(case: Mapping[str, Any], names: Sequence[str]) -> list[FloatArray]:

@@ -49,33 +49,39 @@ class Tally:
 
 
 def short_history(
-    before: Side, after: Side, *, measure: str, signals: int = 1, bad_is_up: bool = True
+    before: Side,
+    after: Side,
+    *,
+    measure: str,
+    signals: int = 1,
+    bad_is_up: bool = True,
+    margin: float = SHORT_MARGIN,
 ) -> Evidence:
     """Evidence of a shift between all buckets before an instant release and those after it.
 
     measure: "failure_rate" compares bad among n; "latency_p50" and "latency_p95" the share of events slower
     than that quantile before; levels ("volume", "users") need days of history and are never told.
-    The number of signals does not matter: five standard errors allow twenty.
+    The number of signals does not matter: five standard errors allow twenty. margin: as a share, below 1.
     """
     buckets = len(after.n)
     if measure in ("volume", "users"):
-        return _silent(measure, buckets, float(max(1, WHOLE_HISTORY_BUCKETS - len(before.n))))
+        return _silent(measure, buckets, float(max(1, WHOLE_HISTORY_BUCKETS - len(before.n))), margin)
     q = QUANTILES.get(measure)
     old, new = _tallies(before, after, q)
     missing = _missing(old, new)
     if missing > 0:
-        return _silent(measure, buckets, missing, old, new)
+        return _silent(measure, buckets, missing, margin, old, new)
     spread = max(overdispersion(old), overdispersion(new), old.clustering, new.clustering)
     direction = 1.0 if bad_is_up or q is not None else -1.0
-    z = _running_z(old, new, spread, direction)
-    away = _running_z(old, new, spread, -direction)
+    z = _running_z(old, new, spread, direction, margin)
+    away = _running_z(old, new, spread, -direction, margin)
     flagged = [int(i) for i in np.flatnonzero(z >= SHORT_Z)]
-    mde = detectable(old, new, spread)
+    mde = detectable(old, new, spread, margin)
     if q is not None and before.hist is not None:
         mde = latency_change(before.hist.sum(axis=0), q, mde)
     status = status_of(bool(flagged), bool(away[-1] >= SHORT_Z), mde)
     estimates = _estimates(before, after, old, new, q, spread)
-    return _told(measure, status, old, new, estimates, z, flagged, mde, spread, direction)
+    return _told(measure, status, old, new, estimates, z, flagged, mde, spread, direction, margin)
 
 
 def overdispersion(side: Tally) -> float:
@@ -101,13 +107,13 @@ def overdispersion(side: Tally) -> float:
     return worst
 
 
-def detectable(old: Tally, new: Tally, spread: float) -> float:
+def detectable(old: Tally, new: Tally, spread: float, margin: float = SHORT_MARGIN) -> float:
     """Smallest change of the rate seen in 95 of 100 cases: (1 + margin)·exp((z* + 1.645)·se) − 1."""
     n_old, n_new = float(old.n.sum()), float(new.n.sum())
     rate = (float(old.bad.sum()) + 0.5) / (n_old + 1)
     variance = max(0.0, (1 - rate) * (1 / max(n_old * rate, 0.5) + 1 / max(n_new * rate, 0.5)))
     return capped(
-        (1 + SHORT_MARGIN) * math.exp(min((SHORT_Z + 1.645) * math.sqrt(spread * variance), 20.0)) - 1
+        (1 + margin) * math.exp(min((SHORT_Z + 1.645) * math.sqrt(spread * variance), 20.0)) - 1
     )
 
 
@@ -146,13 +152,13 @@ def _missing(old: Tally, new: Tally) -> float:
     return float(math.ceil(lacking))
 
 
-def _running_z(old: Tally, new: Tally, spread: float, direction: float) -> FloatArray:
+def _running_z(old: Tally, new: Tally, spread: float, direction: float, margin: float) -> FloatArray:
     """z of the log rate ratio beyond the margin after each bucket, shape (buckets after,)."""
     n_old, bad_old = float(old.n.sum()) + 1, float(old.bad.sum()) + 0.5
     n_new, bad_new = np.cumsum(new.n) + 1, np.cumsum(new.bad) + 0.5
     log_ratio = np.log(bad_new / n_new) - math.log(bad_old / n_old)
     variance = np.maximum(1 / bad_new - 1 / n_new, 0.0) + max(1 / bad_old - 1 / n_old, 0.0)
-    z = (direction * log_ratio - math.log1p(SHORT_MARGIN)) / np.sqrt(spread * np.maximum(variance, 1e-12))
+    z = (direction * log_ratio - math.log1p(margin)) / np.sqrt(spread * np.maximum(variance, 1e-12))
     enough = old.bad.sum() + np.cumsum(new.bad) >= FEWEST_BAD
     return np.asarray(np.where(enough & (np.cumsum(new.n) > 0), z, 0.0), dtype=np.float64)
 
@@ -181,6 +187,7 @@ def _told(
     mde: float,
     spread: float,
     direction: float,
+    margin: float,
 ) -> Evidence:
     was, now, ratios = estimates
     return Evidence(
@@ -188,7 +195,7 @@ def _told(
         measure=measure,
         version=VERSION,
         status=status,
-        transient=bool(flagged) and _has_recovered(old, new, direction),
+        transient=bool(flagged) and _has_recovered(old, new, direction, margin),
         n_old=float(old.n.sum()),
         bad_old=float(old.bad.sum()),
         n_new=float(new.n.sum()),
@@ -202,21 +209,21 @@ def _told(
         ratio_high=capped(ratios.high),
         evidence=capped(float(z.max())),
         threshold=SHORT_Z,
-        margin=SHORT_MARGIN,
+        margin=margin,
         mde=mde,
         deff=spread,
-        needed=_needed(old, new, spread) if status == NOT_ENOUGH else 0.0,
+        needed=_needed(old, new, spread, margin) if status == NOT_ENOUGH else 0.0,
         first_bucket=flagged[0] if flagged else None,
         buckets=len(new.n),
         control="before",
     )
 
 
-def _needed(old: Tally, new: Tally, spread: float) -> float:
+def _needed(old: Tally, new: Tally, spread: float, margin: float) -> float:
     """About how many more events until a change of VISIBLE would be seen; −1 when none would do."""
     rate = (float(old.bad.sum()) + 0.5) / (float(old.n.sum()) + 1)
     allowed = (
-        (math.log((1 + VISIBLE) / (1 + SHORT_MARGIN)) / (SHORT_Z + 1.645)) ** 2 / spread / max(1 - rate, 1e-9)
+        (math.log((1 + VISIBLE) / (1 + margin)) / (SHORT_Z + 1.645)) ** 2 / spread / max(1 - rate, 1e-9)
     )
     left = allowed - 1 / max(float(old.bad.sum()), 0.5)
     if left <= 0:
@@ -224,18 +231,18 @@ def _needed(old: Tally, new: Tally, spread: float) -> float:
     return float(math.ceil(max(0.0, 1 / (left * rate) - float(new.n.sum()))))
 
 
-def _has_recovered(old: Tally, new: Tally, direction: float) -> bool:
+def _has_recovered(old: Tally, new: Tally, direction: float, margin: float) -> bool:
     """Whether the last quarter of the buckets after the release is back within the margin."""
     tail = slice(-max(1, len(new.n) // 4), None)
     n_old, k_old, n_new, k_new = old.n.sum(), old.bad.sum(), new.n[tail].sum(), new.bad[tail].sum()
     if len(new.n) < 4 or n_new <= 0 or k_old * n_new / n_old < FEWEST_BAD / 2:
         return False
     last = math.log((k_new + 0.5) / (n_new + 1) / ((k_old + 0.5) / (n_old + 1)))
-    return direction * last <= math.log1p(SHORT_MARGIN)
+    return direction * last <= math.log1p(margin)
 
 
 def _silent(
-    measure: str, buckets: int, needed: float, old: Tally | None = None, new: Tally | None = None
+    measure: str, buckets: int, needed: float, margin: float, old: Tally | None = None, new: Tally | None = None
 ) -> Evidence:
     totals = (0.0, 0.0, 0.0, 0.0)
     if old is not None and new is not None:
@@ -244,7 +251,7 @@ def _silent(
         SHORT_HISTORY,
         measure,
         threshold=SHORT_Z,
-        margin=SHORT_MARGIN,
+        margin=margin,
         buckets=buckets,
         needed=needed,
         control="before",

@@ -14,7 +14,7 @@ def test_an_end_anywhere_in_a_bucket_reads_that_bucket(step, beyond, shop) -> No
     edge = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     make.counted(shop, [make.event(at=(edge + timedelta(seconds=s)).timestamp()) for s in (0, 59, 60, 299, 300)])
     frame = series.load(shop.pk, "production", edge, edge + timedelta(seconds=step + beyond), step)
-    signal = next(iter(frame.cells))[0]
+    signal = next(iter(frame.of))
     counts = frame.sum(signal, None).n.tolist()
     assert frame.since == int(edge.timestamp())
     assert len(counts) == (1 if beyond == 0.0 else 2)
@@ -25,8 +25,8 @@ def test_slices_and_the_rest_add_up(shop) -> None:
     now = datetime.now(UTC)
     events = [make.event(plan=plan, user=f"u{n}") for n, plan in enumerate(["Free", "Free", "Pro", ""])]
     make.counted(shop, events)
-    frame = series.load(shop.pk, "production", now - timedelta(minutes=2), now + timedelta(minutes=1), 60)
-    signal = next(iter(frame.cells))[0]
+    frame = series.load(shop.pk, "production", now - timedelta(minutes=2), now + timedelta(minutes=1), 60, dimensions=["plan"])
+    signal = next(iter(frame.of))
     strata = frame.slices(signal, "plan")
     assert strata == ["plan=Free", "plan=Pro"]
     side = frame.side(signal, frame.releases(signal), strata)

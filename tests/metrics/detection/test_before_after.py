@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metrics.detection.baseline import ORDER, baselines, whiten
-from metrics.detection.before_after import before_after, measure_steps, placebo_scale, t99_over_normal
+from metrics.detection.before_after import Placebo, before_after, measure_steps, t99_over_normal
 from metrics.detection.concurrent import concurrent_rate
 from metrics.detection.evidence import Side
 
@@ -86,10 +86,11 @@ def test_noisier_history_hides_more():
     assert judge(*seasonal(rng, noise=0.02)).mde < judge(*seasonal(rng, noise=0.1)).mde
 
 
-def test_placebo_agrees_with_the_slow_reference():
+@pytest.mark.parametrize("window", [2, 7, 8, 60])
+def test_placebo_agrees_with_the_slow_reference(window):
     rng = np.random.default_rng(8)
     y = np.log(np.concatenate(seasonal(rng, days=4)))
-    release, window = 3 * DAY, 7
+    release = 3 * DAY
     expected, start = baselines(y, release, 300)["daily"]
     white = whiten("daily", y, expected, start, release, DAY)
     assert white.start == start + ORDER
@@ -98,9 +99,10 @@ def test_placebo_agrees_with_the_slow_reference():
         steps.append(abs(sum(h[i] * white.noise[t + i] for i in range(window)) / sum(h**2)))
     middle, q95, q98 = np.quantile(steps, [0.5, 0.95, 0.98])
     slow = max(1.4826 * middle, q95 / 1.96, q98 / 2.3263) * t99_over_normal((release - white.start) / window)
-    assert placebo_scale(white, release, window) == pytest.approx(slow, rel=1e-4)
+    placebo = Placebo(white, release)
+    assert placebo.scale(window) == pytest.approx(slow, rel=1e-4)
     first = white.noise[release - white.start :][:window]
-    assert measure_steps(white, release, window).step[-1] == pytest.approx((h * first).sum() / (h * h).sum())
+    assert measure_steps(white, placebo, release, window).step[-1] == pytest.approx((h * first).sum() / (h * h).sum())
 
 
 def test_baselines_use_earlier_buckets_only():
