@@ -19,6 +19,7 @@ from accounts.models import Workspace
 from activity.models import record
 from feedback import similar
 from feedback.models import Complaint, Customer
+from metrics.intake.event import FAULT
 from metrics.models import CustomerDay, Signal
 from productops.lib import pages
 from productops.lib.widgets import Typeahead
@@ -132,14 +133,15 @@ def _usage(customer: Customer) -> list[dict[str, Any]]:
         CustomerDay.objects.filter(product_id__in=products, customer=customer.external_id)
         .values("signal_id")
         .annotate(u=Sum("uses"), f=Sum("failures"), last=Max("last_at"))
-        .order_by("-u")[:20]
+        .order_by("-u")[:200]
     )
-    names = {s.pk: s for s in Signal.objects.filter(pk__in=[r["signal_id"] for r in rows]).select_related("feature")}
+    told = Signal.objects.filter(pk__in=[r["signal_id"] for r in rows]).exclude(kind=FAULT)
+    names = {s.pk: s for s in told.select_related("feature")}
     return [
         {"signal": names[r["signal_id"]], "uses": r["u"], "failures": r["f"], "last": r["last"]}
         for r in rows
         if r["signal_id"] in names
-    ]
+    ][:20]
 
 
 def _releases_seen(customer: Customer) -> list[dict[str, Any]]:

@@ -32,13 +32,13 @@ _MORE = ("assignee", "product", "release", "fix_release", "feature", "original",
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
     title = serializers.CharField(source="headline", read_only=True)
-    assignee = serializers.EmailField(source="assignee.email", default=None, read_only=True)
-    product = serializers.CharField(source="product.slug", default=None, read_only=True)
-    release = serializers.CharField(source="release.version", default=None, read_only=True)
-    fix_release = serializers.CharField(source="fix_release.version", default=None, read_only=True)
-    feature = serializers.CharField(source="feature.name", default=None, read_only=True)
-    signal = serializers.CharField(source="signal.name", default=None, read_only=True)
-    duplicate_of = serializers.IntegerField(source="original.number", default=None, read_only=True)
+    assignee = serializers.EmailField(source="assignee.email", default=None, read_only=True, allow_null=True)
+    product = serializers.CharField(source="product.slug", default=None, read_only=True, allow_null=True)
+    release = serializers.CharField(source="release.version", default=None, read_only=True, allow_null=True)
+    fix_release = serializers.CharField(source="fix_release.version", default=None, read_only=True, allow_null=True)
+    feature = serializers.CharField(source="feature.name", default=None, read_only=True, allow_null=True)
+    signal = serializers.CharField(source="signal.name", default=None, read_only=True, allow_null=True)
+    duplicate_of = serializers.IntegerField(source="original.number", default=None, read_only=True, allow_null=True)
     legal = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 from django.db import transaction
 from django.db.models import Max, Q, Sum
 from django.utils import timezone
@@ -16,6 +17,7 @@ from feedback.models import Complaint, Customer
 from incidents import impact
 from incidents.models import Impact, Incident, Report
 from metrics import series
+from metrics.intake.event import FAULT
 from metrics.models import CustomerDay, Signal
 
 #: Uses of a feature that the table of touched customers can show.
@@ -138,7 +140,8 @@ def _signals(incident: Incident) -> list[int]:
     if incident.signal_id:
         return [incident.signal_id]
     if incident.feature_id:
-        return list(Signal.objects.filter(feature=incident.feature_id).values_list("pk", flat=True))
+        ours = Signal.objects.filter(feature=incident.feature_id).exclude(kind=FAULT)  # they are among the errors
+        return list(ours.values_list("pk", flat=True))
     return []
 
 
@@ -159,18 +162,20 @@ def _share(incident: Incident, now: datetime) -> tuple[float | None, float | Non
     if not incident.signal_id or not incident.product_id:
         return None, None
     until = min(now, timezone.now())
+    # Errors have no denominator of their own: they are counted per use and visit.
+    uses = series.uses(incident.product_id) if incident.signal and incident.signal.kind in ("error", FAULT) else []
     frame = series.load(
         incident.product_id,
         incident.environment or "production",
         until - timedelta(hours=2),
         until,
         60,
-        signals=[incident.signal_id],
-        is_sliced=False,
+        signals=[*uses, incident.signal_id],
     )
-    cells = frame.sum(incident.signal_id, None)
+    bad = frame.sum(incident.signal_id, None).bad
+    n = sum((frame.sum(pk, None).n for pk in uses or [incident.signal_id]), np.zeros(frame.buckets))
     half = frame.buckets // 2
-    early, late = (cells.bad[:half].sum(), cells.n[:half].sum()), (cells.bad[half:].sum(), cells.n[half:].sum())
+    early, late = (bad[:half].sum(), n[:half].sum()), (bad[half:].sum(), n[half:].sum())
     if not late[1]:
         return None, None
     hit = float(late[0] / late[1])

@@ -11,12 +11,12 @@ import numpy as np
 from django.db.models import Min, Sum
 
 from incidents.models import Incident
-from metrics import series
+from metrics import measures, series
 from metrics.detection import fixed
 from metrics.detection.evidence import FloatArray
 from metrics.detection.histogram import bin_of, slow_counts
 from metrics.detection.rates import design_effect
-from metrics.models import CustomerDay, Signal
+from metrics.models import CustomerDay
 from releases.models import Deploy, Release
 
 #: What is said of a fix. Only FIXED verifies, only BROKEN and COMPLAINED reopen.
@@ -83,7 +83,7 @@ def _answer(proof: Proof, now: datetime) -> str:
 
 
 def _is_provable(evidence: dict[str, Any]) -> bool:
-    return evidence["measure"].endswith("_rate") or evidence["measure"] == "latency_p95"
+    return evidence["measure"] in (*measures.TROUBLE, measures.P95)
 
 
 def _arrived(fix: Release, environment: str, now: datetime) -> datetime | None:
@@ -125,23 +125,28 @@ def _numbers(
     incident: Incident, evidence: dict[str, Any], since: datetime, now: datetime, with_fix: set[int] | None
 ) -> Proof:
     is_fine, signal, product = now - since <= FINE, incident.signal_id or 0, incident.product_id or 0
-    is_slow, is_error = evidence["measure"] == "latency_p95", evidence["measure"] == "error_rate"
+    is_slow, is_error = evidence["measure"] == measures.P95, evidence["measure"] == measures.ERRORS
+    is_people = evidence["measure"] == measures.HURT
     frame = series.load(
         product, incident.environment or "production", since, now, 60 if is_fine else 3600,
-        table=series.MINUTE if is_fine else series.HOUR, signals=None if is_error else [signal], is_sliced=False,
+        table=series.MINUTE if is_fine else series.HOUR,
+        signals=[*series.uses(product), signal] if is_error else [signal],
         has_hists=is_slow,
     )  # fmt: skip
     whole, ours = frame.sum(signal, None), frame.sum(signal, with_fix)
     n, bad, total = ours.n, ours.bad, float(whole.n.sum())
     baseline, broken = float(evidence["old"]), float(evidence["new"])
     if is_error:
-        others = Signal.objects.filter(product=product).exclude(kind="error").values_list("pk", flat=True)
+        others = series.uses(product)
         n, bad = ours.n + sum((frame.sum(pk, with_fix).n for pk in others), np.zeros(frame.buckets)), ours.n
         total = float(whole.n.sum() + sum(frame.sum(pk, None).n.sum() for pk in others))
+    elif is_people:
+        n, bad, total = ours.users, ours.bad_users, float(whole.users.sum())
     elif is_slow:
         n, bad, total = _slow(frame, signal, with_fix, baseline)
         baseline, broken = _SLOW, max(2 * _SLOW, _slow_share(incident, baseline))
-    effect = float(design_effect(bad[:, None], ours.bad_sq[:, None])[-1]) if len(n) and not is_slow else 1.0
+    is_clustered = len(n) > 0 and not is_slow and not is_people
+    effect = float(design_effect(bad[:, None], ours.bad_sq[:, None])[-1]) if is_clustered else 1.0
     margin = float(evidence["margin"])
     found = fixed.prove(float(n.sum()), float(bad.sum()), baseline=baseline, broken=broken, margin=margin, deff=effect)
     told = asdict(found)
@@ -165,7 +170,7 @@ def _slow_share(incident: Incident, edge: float) -> float:
         return 0.0
     since = max(incident.impact_started_at or until - FINE, until - FINE)
     frame = series.load(
-        incident.product_id or 0, incident.environment or "production", since, until, 3600, is_sliced=False,
+        incident.product_id or 0, incident.environment or "production", since, until, 3600,
         signals=[incident.signal_id or 0], has_hists=True,
     )  # fmt: skip
     n, slow, _total = _slow(frame, incident.signal_id or 0, {incident.release_id}, edge)

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from incidents import proving
 from incidents.models import Incident, Status
+from metrics import measures
 from metrics.detection.fixed import ALPHA
 from productops.lib.tell import bare_percent, percent, whole
 
@@ -68,7 +69,7 @@ def body(found: dict[str, Any]) -> str:
         "baseline": percent(found["baseline"]),
         "broken": percent(found["broken"]),
     }
-    if found["measure"] == "latency_p95":
+    if found["measure"] == measures.P95:
         return (
             _("%(rate)s of %(n)s uses are slow (95 %% CI %(interval)s, %(release)s); %(baseline)s before it broke,"
               " %(broken)s while it was broken.")

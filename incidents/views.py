@@ -20,6 +20,7 @@ from incidents import forms, ledger, proving, queue, telling, timeline
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Update
 from incidents.models.incident import Stale
+from metrics import words
 from productops.lib import pages
 
 
@@ -101,6 +102,7 @@ def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
     return {
         "incident": incident,
         "trace": incident.regression.evidence if incident.regression else None,
+        "lead": _lead(incident),
         "touched": rows[:10],
         "touched_count": len(rows),
         **_fix(incident),
@@ -110,6 +112,14 @@ def _about(request: MemberRequest, incident: Incident) -> dict[str, object]:
         "can_triage": access.can(request.membership, "incident.triage"),
         "can_comment": access.can(request.membership, "incident.comment"),
     }
+
+
+def _lead(incident: Incident) -> str:
+    """The finding in one sentence; "" for an incident that no number opened."""
+    if not incident.regression:
+        return ""
+    numbers, version = incident.ledger, incident.release.version if incident.release else ""
+    return words.sentence(incident.regression.evidence, version, numbers.customers, numbers.silent)
 
 
 @require_GET

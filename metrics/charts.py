@@ -11,6 +11,7 @@ from metrics import series
 from metrics.detection.evidence import FloatArray
 from metrics.detection.histogram import quantile
 from metrics.detection.rates import wilson
+from metrics.measures import COMPLAINTS, CONVERSION, COUNTS, ERRORS, HURT, SLOWNESS, VOLUME
 from metrics.models import Signal
 from releases.models import WATCH, Deploy, Release
 
@@ -72,15 +73,18 @@ def window(release: Release, environment: str, now: datetime) -> Window:
 
 
 def points(release: Release, environment: str, signal: Signal, measure: str, at: Window) -> list[Point]:
-    frame = _frame(release, environment, signal, measure, at)
+    per = _per(release.product_id, measure)
+    frame = _frame(release, environment, signal, measure, per, at)
     new, older = {release.pk}, _older(release, frame, signal.pk)
-    pair = [_values(frame, signal.pk, ids, measure) for ids in (older, new)]
+    pair = [_values(frame, signal.pk, ids, measure, per) for ids in (older, new)]
     return [
         Point(frame.at(bucket), *_point(pair[0], bucket), *_point(pair[1], bucket)) for bucket in range(frame.buckets)
     ]
 
 
-def _frame(release: Release, environment: str, signal: Signal, measure: str, at: Window) -> series.Frame:
+def _frame(
+    release: Release, environment: str, signal: Signal, measure: str, per: set[int], at: Window
+) -> series.Frame:
     """In buckets that hold enough to draw: a line of single events tells nothing."""
     wider = [step for step in STEPS if step >= at.step and step * 6 <= (at.until - at.since).total_seconds()]
     for step in wider or [at.step]:
@@ -91,11 +95,10 @@ def _frame(release: Release, environment: str, signal: Signal, measure: str, at:
             at.until,
             step,
             table=series.HOUR if step >= 3600 else series.MINUTE,
-            signals=[signal.pk] if measure != "error_rate" else None,
-            is_sliced=False,
-            has_hists=measure.startswith("latency"),
+            signals=[signal.pk, *per],
+            has_hists=measure in SLOWNESS,
         )
-        if measure == "volume" or _is_full(frame, signal.pk, release.pk, at):
+        if measure in COUNTS or _is_full(frame, signal.pk, release.pk, at):
             break
     return frame
 
@@ -113,14 +116,16 @@ def sparks(
     """Small lines for many measures at once, from one read: all releases before, this one after the deploy."""
     step = max(3600, at.step)
     frame = series.load(
-        release.product_id, environment, at.since, at.until, step, table=series.HOUR, is_sliced=False, has_hists=True
+        release.product_id, environment, at.since, at.until, step, table=series.HOUR, has_hists=True
     )
     cut = (int(at.began.timestamp()) - frame.since) // step
+    uses, visits = ({int(str(t["signal"])) for t in traces if t["kind"] == kind} for kind in ("use", "session"))
     found = {}
     for trace in traces:
         signal, measure = int(str(trace["signal"])), str(trace["measure"])
-        whole = _values(frame, signal, None, measure)[0]
-        ours = whole if measure == "volume" else _values(frame, signal, {release.pk}, measure)[0]
+        per = visits if measure in (CONVERSION, COMPLAINTS) else {*uses, *visits}
+        whole = _values(frame, signal, None, measure, per)[0]
+        ours = whole if measure in COUNTS else _values(frame, signal, {release.pk}, measure, per)[0]
         line = [*whole[:cut].tolist(), *ours[cut:].tolist()]
         found[signal, measure] = [None if value != value else value for value in line]
     return found
@@ -129,10 +134,10 @@ def sparks(
 def adoption(release: Release, environment: str, at: Window) -> list[tuple[datetime, float | None, int]]:
     """Per bucket: the release's share of all events (0..1) and how many there were."""
     frame = series.load(
-        release.product_id, environment, at.since, at.until, at.step, table=at.table, is_sliced=False
+        release.product_id, environment, at.since, at.until, at.step, table=at.table
     )
     ours, total = np.zeros(frame.buckets), np.zeros(frame.buckets)
-    for (_signal, of_release, _slice), cells in frame.cells.items():
+    for _signal, of_release, _slice, cells in frame.cells:
         total = total + cells.n
         if of_release == release.pk:
             ours = ours + cells.n
@@ -152,28 +157,48 @@ def marks(release: Release, environment: str, at: Window) -> list[Mark]:
 Values = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # value, low, high, n
 
 
-def _values(frame: series.Frame, signal: int, releases: set[int] | None, measure: str) -> Values:
-    """NaN where there is too little to say."""
+def _values(frame: series.Frame, signal: int, releases: set[int] | None, measure: str, per: set[int]) -> Values:
+    """NaN where there is too little to say. `per`: the signals of what it is a share of, see _per."""
     cells = frame.sum(signal, releases)
     nothing = np.full(frame.buckets, np.nan)
-    if measure == "volume":
-        return cells.n, nothing, nothing, cells.n
-    if measure.startswith("latency"):
+    if measure in COUNTS:
+        n = cells.n if measure == VOLUME else cells.users
+        return n, nothing, nothing, n
+    if measure in SLOWNESS:
         hist = frame.hist(signal, releases)
         q = int(measure.rpartition("p")[2]) / 100
         rows = [quantile(row, q) if n >= LEAST else np.nan for row, n in zip(hist, cells.timed, strict=True)]
         return np.array(rows, dtype=float), nothing, nothing, cells.timed
-    n, bad = cells.n, cells.bad
-    if measure == "error_rate":
-        bad = cells.n
-        for other in {key[0] for key in frame.cells} - {signal}:
-            n = n + frame.sum(other, releases).n
+    whole = frame.together(per, releases)
+    if measure == HURT:
+        n, bad = _today(frame, cells.users), _today(frame, cells.bad_users)
+    elif measure in (CONVERSION, COMPLAINTS):
+        n, bad = _today(frame, whole.users), _today(frame, cells.users)
+    elif measure == ERRORS:
+        n, bad = whole.n + cells.n, cells.n
+    else:
+        n, bad = cells.n, cells.bad
     rate, low, high = nothing.copy(), nothing.copy(), nothing.copy()
     for bucket in np.nonzero(n >= LEAST)[0]:
         rate[bucket] = bad[bucket] / n[bucket]
         found = wilson(float(min(bad[bucket], n[bucket])), float(n[bucket]))
         low[bucket], high[bucket] = found.low, found.high
     return rate, low, high, n
+
+
+def _per(product: int, measure: str) -> set[int]:
+    """What a measure is a share of, when not of its own signal: uses and visits, or the active users."""
+    if measure not in (ERRORS, CONVERSION, COMPLAINTS):
+        return set()
+    return set(series.uses(product, ("use", "session") if measure == ERRORS else ("session",)))
+
+
+def _today(frame: series.Frame, counts: FloatArray) -> FloatArray:
+    """So far on the day (UTC) of each bucket: people are counted once a day."""
+    days = (frame.since + np.arange(frame.buckets) * frame.step) // 86_400
+    total = np.cumsum(counts)
+    first = np.searchsorted(days, days)  # the first bucket of the same day
+    return np.asarray(total - np.where(first > 0, total[first - 1], 0.0))
 
 
 def _point(values: Values, bucket: int) -> tuple[float | None, float | None, float | None, int]:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, Max, Q, Sum
 from django.utils.translation import gettext as _
 
+from metrics.intake.event import COMPLAINT, FAULT
 from metrics.intake.inbox import hour_of
 from metrics.models import Inbox, Limit, Outcome, Quarantine, Refusal, RollupHour, Signal
 from metrics.models.limit import next_month
@@ -168,7 +169,7 @@ def signals(product: Product, now: datetime) -> tuple[datetime, list[dict[str, A
         .annotate(n=Sum("n"), bad=Sum("bad"))
     }
     rows = []
-    for signal in Signal.objects.filter(product=product).select_related("feature"):
+    for signal in Signal.objects.filter(product=product).exclude(kind=FAULT).select_related("feature"):
         found = counted.get(signal.pk, {"n": 0, "bad": 0})
         n, bad = found["n"], found["bad"]
         rate = bad / n if n and signal.kind != "error" else None
@@ -231,6 +232,7 @@ def kind_name(kind: str) -> str:
         "error": _("error"),
         "feedback": _("feedback"),
         "identify": _("customer"),
+        COMPLAINT: _("complaint"),
     }.get(kind, kind)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from metrics.models import Counter, ProcessedBatch, Refusal
+from metrics.models import Counter, History, ProcessedBatch, Refusal
 
 
 def sweep(now: datetime) -> None:
     ProcessedBatch.objects.filter(at__lt=now - timedelta(hours=72)).delete()
     Refusal.objects.filter(at__lt=now - timedelta(days=1)).delete()
+    # A release is watched for three days; a later look reads the history anew.
+    History.objects.filter(made_at__lt=now - timedelta(days=7)).delete()
     Counter.objects.filter(at__lt=(now - timedelta(days=7)).timestamp()).delete()

@@ -28,6 +28,13 @@ def detect() -> None:
     watching.look(timezone.now())
 
 
+@shared_task
+def backtest(pk: int) -> None:
+    from metrics import backtesting  # brings arrays, too
+
+    backtesting.run(pk)
+
+
 @periodic("guard")
 def guard() -> None:
     guarding.guard(timezone.now())

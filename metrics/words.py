@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
+from metrics import measures
+from metrics.detection.slices import ALL
 from metrics.detection.spikes import Z
+from metrics.intake.event import COMPLAINT, FAULT
 from productops.lib.tell import bare_percent, milliseconds, percent, whole
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+#: How an error group that was not there before is told of.
+_FIRST = {"new": gettext_lazy("New in %(version)s: %(error)s"), "back": gettext_lazy("Back in %(version)s: %(error)s")}
+
+#: How platforms write themselves; others are shown as they were sent.
+_PLATFORMS = {
+    "android": "Android", "ios": "iOS", "web": "Web", "macos": "macOS", "windows": "Windows", "linux": "Linux",
+    "javascript": "JavaScript", "python": "Python", "node": "Node.js",
+}  # fmt: skip
 
 #: A stored trace entry, see watching.trace.
 Trace = dict[str, Any]
@@ -21,19 +35,31 @@ def signal_name(trace: Trace) -> str:
         return _("Sessions")
     if trace["kind"] == "error":
         return _("Errors")
+    if trace["kind"] == FAULT:
+        return str(trace["name"])
+    if trace["kind"] == COMPLAINT:
+        return _("Complaints")
     return str(trace["name"]).replace("_", " ").capitalize()
 
 
 def measure_name(trace: Trace) -> str:
     """"Checkout failures", "Crash-free sessions", "Search p95"."""
     name, measure = signal_name(trace), trace["measure"]
-    if trace["kind"] == "session" and measure == "failure_rate":
-        return _("Crash-free sessions")
-    if measure == "failure_rate":
+    if is_turned(trace):
+        return _("Crash-free sessions") if measure == measures.FAILURES else _("Crash-free users")
+    if measure == measures.FAILURES:
         return _("%(name)s failures") % {"name": name}
-    if measure == "error_rate":
+    if measure == measures.CONVERSION:
+        return _("%(name)s conversion") % {"name": name}
+    if measure == measures.USERS:
+        return _("Active users")
+    if measure == measures.COMPLAINTS:
+        return _("Complaints per 1,000 active users")
+    if trace["kind"] == FAULT:
+        return name
+    if measure == measures.ERRORS:
         return _("Errors per use")
-    if measure.startswith("latency"):
+    if measure in measures.SLOWNESS:
         return _("%(name)s %(quantile)s") % {"name": name, "quantile": measure.rpartition("_")[2]}
     return _("%(name)s volume") % {"name": name}
 
@@ -42,9 +68,11 @@ def value(trace: Trace, number: float) -> str:
     """A number of this measure with its unit. Crash-free turns the crash rate round."""
     if is_turned(trace):
         return percent(1 - number, 2)
-    if trace["measure"].endswith("_rate"):
+    if trace["measure"] == measures.COMPLAINTS:
+        return _per_thousand(number)
+    if trace["measure"] in measures.SHARES:
         return percent(number)
-    if trace["measure"].startswith("latency"):
+    if trace["measure"] in measures.SLOWNESS:
         return milliseconds(number)
     return whole(number)
 
@@ -54,19 +82,25 @@ def interval(trace: Trace) -> str:
     low, high = trace["low"], trace["high"]
     if is_turned(trace):
         return f"{bare_percent(1 - high, 2)}–{bare_percent(1 - low, 2)}"
-    if trace["measure"].endswith("_rate"):
+    if trace["measure"] == measures.COMPLAINTS:
+        return f"{_per_thousand(low)}–{_per_thousand(high)}"
+    if trace["measure"] in measures.SHARES:
         return f"{bare_percent(low)}–{bare_percent(high)}"
     return f"{whole(low)}–{whole(high)}"
 
 
+def _per_thousand(share: float) -> str:
+    return formats.number_format(round(share * measures.scale(measures.COMPLAINTS), 1), 1)
+
+
 def is_turned(trace: Trace) -> bool:
-    return bool(trace["kind"] == "session" and trace["measure"] == "failure_rate")
+    return measures.is_turned(trace["kind"], trace["measure"])
 
 
 def change(trace: Trace) -> str:
     """"+8.8 pts", "+22 %": how far the new value is from the old."""
     old, new = trace["old"], trace["new"]
-    if trace["measure"].endswith("_rate"):
+    if trace["measure"] in measures.SHARES and trace["measure"] != measures.COMPLAINTS:
         points = (old - new if is_turned(trace) else new - old) * 100
         return _("%(points)s pts") % {"points": _signed(points, 2 if is_turned(trace) else 1)}
     return f"{_signed((trace['ratio'] - 1) * 100, 0)}\u202f%"
@@ -84,7 +118,9 @@ def status_name(trace: Trace) -> str:
 
 
 def title(trace: Trace, version: str) -> str:
-    """One line for a list: "Checkout failures 4.1 % → 12.9 % on plan Free"."""
+    """One line for a list: "Checkout failures 4.1 % → 12.9 % on plan Free", "New in 2.4.0: TypeError: …"."""
+    if trace.get("state") in _FIRST:
+        return str(_FIRST[trace["state"]] % {"version": version, "error": trace["name"]})
     told = _("%(measure)s %(old)s → %(new)s") % {
         "measure": measure_name(trace),
         "old": value(trace, trace["old"]),
@@ -126,16 +162,34 @@ def _usual(cause: dict[str, Any]) -> str:
 
 
 def where(trace: Trace) -> str:
-    dimension, _sign, name = str(trace.get("slice") or "").partition("=")
-    if not name:
-        return ""
+    """"on plan Free, Android": the slices that explain it; "" for none."""
+    names = [_place_name(place["name"]) for place in trace.get("places") or ()]
+    return _("on %(places)s") % {"places": ", ".join(names)} if names else ""
+
+
+def _place_name(slice: str) -> str:
+    dimension, _sign, name = slice.partition("=")
     if dimension == "plan":
-        return _("on plan %(name)s") % {"name": name}
-    return _("on %(name)s") % {"name": name}
+        return _("plan %(name)s") % {"name": name}
+    if dimension == "country":
+        return _("country %(name)s") % {"name": name}
+    return _PLATFORMS.get(name.lower(), name)
 
 
-def sentence(trace: Trace, version: str) -> str:
-    """What happened, how surely, and against what."""
+def state_name(trace: Trace) -> str:
+    """Of an error group: how it stands with this release."""
+    if trace["state"] == "new":
+        return _("new")
+    if trace["state"] == "back":
+        return _("came back")
+    return _("more often") if trace["status"] == "worse" else _("known")
+
+
+def sentence(trace: Trace, version: str, customers: int = 0, silent: int = 0) -> str:
+    """What happened, how surely, where, to whom, and against what."""
+    if trace.get("state"):
+        told = _fault(trace, version)
+        return f"{told} {hurt(customers, silent)} {control(trace)}" if customers else f"{told} {control(trace)}"
     facts = {
         "measure": measure_name(trace),
         "old": value(trace, trace["old"]),
@@ -146,9 +200,54 @@ def sentence(trace: Trace, version: str) -> str:
     }
     told = _("%(measure)s: %(old)s before, %(new)s with %(version)s (95 %% CI %(interval)s, n = %(n)s).") % facts
     place = where(trace)
-    if place:
+    if place and all(found["share"] >= ALL for found in trace["places"]):
+        told += " " + _("All of it %(place)s.") % {"place": place}
+    elif place:
         told += " " + _("Nearly all of it %(place)s.") % {"place": place}
-    return f"{told} {control(trace)}"
+    if customers:
+        told += " " + hurt(customers, silent)
+    return f"{told} {control(trace)} {doubt(trace, version)}".strip()
+
+
+def doubt(trace: Trace, version: str) -> str:
+    """Why it is probably not this release; "" when nothing says so."""
+    reasons = {
+        "began_before": _("it began in the hour before the deploy"),
+        "older_versions": _("older versions got as bad, and hold most of it"),
+        "other_products": _("it came at the same time in %(names)s"),
+    }
+    told = [
+        reasons[found["code"]] % {"names": ", ".join(found["names"])} if "names" in found else reasons[found["code"]]
+        for found in trace.get("doubts") or ()
+    ]
+    if not told:
+        return ""
+    return _("Probably not %(version)s: %(reasons)s.") % {"version": version, "reasons": "; ".join(told)}
+
+
+def _fault(trace: Trace, version: str) -> str:
+    interval = f"{bare_percent(trace['low'], 2)}–{bare_percent(trace['high'], 2)}"
+    facts = {
+        "error": trace["name"], "bad": whole(trace["bad_new"]), "n": whole(trace["n_new"]), "version": version,
+        "new": percent(trace["new"], 2), "interval": interval,
+        "old": percent(trace["old"], 2), "n_old": whole(trace["n_old"]), "bad_old": whole(trace["bad_old"]),
+    }  # fmt: skip
+    told = _("%(error)s: %(bad)s in %(n)s uses of %(version)s, %(new)s (95 %% CI %(interval)s).") % facts
+    if trace["state"] == "new":
+        before = _("Never before, in %(n_old)s uses of older versions.")
+    elif trace["state"] == "back":
+        before = _("It was gone: %(bad_old)s in the last %(n_old)s uses before.")
+    else:
+        before = _("Before, %(old)s (%(bad_old)s in %(n_old)s uses).")
+    return f"{told} {before % facts}"
+
+
+def hurt(customers: int, silent: int) -> str:
+    """How many it hit: "31 customers, 24 of them silent."; silent ones were touched and never wrote."""
+    told = ngettext("%(n)s customer", "%(n)s customers", customers) % {"n": whole(customers)}
+    if not silent:
+        return f"{told}."
+    return _("%(customers)s, %(silent)s of them silent.") % {"customers": told, "silent": whole(silent)}
 
 
 def control(trace: Trace) -> str:
@@ -156,13 +255,15 @@ def control(trace: Trace) -> str:
         return _("Compared with the older versions in the same minutes.")
     if trace["method"] == "before_after":
         return _("Compared with the days before the deploy, at the same time of day.")
+    if trace["method"] == "faults":
+        return _("Compared with the older versions, over the two weeks before and since.")
     return _("Compared with the time just before the deploy, since there is little history yet.")
 
 
 def why(trace: Trace) -> str:
     """The rule that fired, for whoever wants to check it."""
     told = ""
-    if trace["measure"].endswith("_rate"):
+    if trace["measure"] in measures.TROUBLE:
         told = _("%(bad)s of %(n)s failed; about %(expected)s would be expected.") % {
             "bad": whole(trace["bad_new"]),
             "n": whole(trace["n_new"]),
@@ -172,6 +273,7 @@ def why(trace: Trace) -> str:
         "concurrent": _("regression, side by side"),
         "before_after": _("regression, before and after"),
         "short_history": _("regression, short history"),
+        "faults": _("error groups"),
     }[trace["method"]]
     return f"{told} " + _(
         "Rule “%(rule)s”, version %(version)s: evidence %(evidence)s against a threshold of %(threshold)s,"
@@ -179,10 +281,10 @@ def why(trace: Trace) -> str:
     ) % {
         "rule": rule,
         "version": trace["version"],
-        "evidence": _compact(trace["evidence"]),
-        "threshold": _compact(trace["threshold"]),
+        "evidence": compact(trace["evidence"]),
+        "threshold": compact(trace["threshold"]),
         "margin": percent(trace["margin"], 0),
-        "deff": formats.number_format(trace["deff"], 1),
+        "deff": formats.number_format(round(trace["deff"], 1), 1),
     }
 
 
@@ -191,8 +293,10 @@ def footnote(trace: Trace) -> str:
     if trace["status"] == "not_enough":
         return _missing(trace)
     parts = [interval(trace)]
-    if trace["measure"] == "volume":
+    if trace["measure"] == measures.VOLUME:
         parts.append(_("per 5 min"))
+    if trace["measure"] == measures.USERS:
+        parts.append(_("first visits of the day per 5 min"))
     if trace["n_new"]:
         parts.append(_("n %(n)s") % {"n": whole(trace["n_new"])})
     if trace["status"] == "same" and trace["mde"] < 10:
@@ -210,8 +314,37 @@ def _missing(trace: Trace) -> str:
     if trace["method"] == "before_after" and needed > 0:
         return _("about %(minutes)s min more") % {"minutes": whole(needed * 5)}
     if trace["n_new"] and needed > 1:
-        return _("n %(n)s · needs about %(needed)s more") % {"n": whole(trace["n_new"]), "needed": whole(needed)}
+        told = _("n %(n)s · needs about %(needed)s more") % {"n": whole(trace["n_new"]), "needed": whole(needed)}
+        return f"{told}{_when(trace)}"
     return _("n %(n)s · waiting for more") % {"n": whole(trace["n_new"])}
+
+
+def _when(trace: Trace) -> str:
+    """", about 14:30": when that will be there, as far as can be said."""
+    if trace.get("ready_at") == "":
+        return f" · {_('not within 72 h')}"
+    at = ready_at(trace)
+    return f" · {_('about %(moment)s') % {'moment': moment(at)}}" if at else ""
+
+
+def ready_at(trace: Trace) -> datetime | None:
+    """About when it can be judged; None when that is not known, or not within the watch."""
+    return datetime.fromisoformat(trace["ready_at"]) if trace.get("ready_at") else None
+
+
+def moment(at: datetime) -> str:
+    """A time of today, or with its date, in the reader's zone."""
+    local = timezone.localtime(at)
+    is_today = local.date() == timezone.localtime().date()
+    return formats.date_format(local, "H:i" if is_today else "j M, H:i")
+
+
+def after(minutes: float) -> str:
+    """How long after a deploy."""
+    if minutes < 120:
+        return _("after %(n)s min") % {"n": whole(minutes)}
+    hours = round(minutes / 60, 1)
+    return _("after %(n)s h") % {"n": formats.number_format(hours, 0 if hours == round(hours) else 1)}
 
 
 def _signed(number: float, digits: int) -> str:
@@ -219,7 +352,8 @@ def _signed(number: float, digits: int) -> str:
     return f"{sign}{formats.number_format(abs(round(number, digits)), digits)}"
 
 
-def _compact(number: float) -> str:
+def compact(number: float) -> str:
+    """1234567 -> 1.2 × 10⁶."""
     if abs(number) < 10_000:
         return formats.number_format(number, 0 if number >= 10 else 1)
     digits, _e, power = f"{number:.1e}".partition("e")

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.models import ApiToken, Membership, User, Workspace
 from productops.lib.api import Pages
-from releases.models import Deploy, Product, Release
+from releases.models import VERSION, Deploy, Product, Release
 
 
 def membership_of(request: Request) -> Membership:
@@ -77,10 +77,7 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
         fields = ["version", "product", "url", "source", "created_at", "shipped_at", "deploys"]
         read_only_fields = ["source", "created_at", "shipped_at"]
 
-    def validate_version(self, version: str) -> str:
-        if "\x00" in version or version != version.strip() or version[:1] == "/":
-            raise serializers.ValidationError("Use a version such as 2.4.1.")
-        return version
+    version = serializers.CharField(max_length=120, validators=[VERSION])
 
 
 class Releases(APIView):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.text import slugify
@@ -22,6 +22,12 @@ WATCH = timedelta(hours=72)
 FARTHEST = timedelta(days=3653)
 #: New releases that events alone may make in a day; more go to no release at all (a cardinality attack).
 DISCOVERED_PER_DAY = 50
+#: What a person or a tool may call a release: it is part of addresses, so it neither begins with a slash nor holds what
+#: cannot be seen.
+VERSION = RegexValidator(
+    r"^[^\s/\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?\Z",
+    _("Use a version such as 2.4.1."),
+)
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager

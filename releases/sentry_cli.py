@@ -17,11 +17,11 @@ from rest_framework.views import APIView
 
 from productops.lib.api import moment
 from releases.api import product_of, user_of, version_of, workspace_of
-from releases.models import Deploy, Product, Release
+from releases.models import VERSION, Deploy, Product, Release
 
 
 class NewRelease(serializers.Serializer[Any]):
-    version = serializers.CharField(max_length=120)
+    version = serializers.CharField(max_length=120, validators=[VERSION])
     projects = serializers.ListField(child=serializers.CharField(), required=False, max_length=50)
     url = serializers.URLField(required=False, allow_null=True)
 
@@ -97,6 +97,7 @@ class CliRelease(CliView):
     def put(self, request: Request, org: str, version: str) -> Response:
         found = Release.objects.of(workspace_of(request)).filter(version=version).first()
         if found is None:
+            VERSION(version)
             given = request.data if isinstance(request.data, dict) else {}
             for product in _products(request, given.get("projects")):
                 found, _new = Release.objects.create_version(product, version[:120], "cli", user_of(request))

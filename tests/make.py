@@ -99,7 +99,7 @@ def counted(product: Product, events: list[Event]) -> int:
 def evidence(**fields: Any) -> dict[str, Any]:
     """A stored trace entry that says "worse"."""
     return {
-        "signal": 0, "name": "checkout", "kind": "use", "feature": "", "slice": "", "measure": "failure_rate",
+        "signal": 0, "name": "checkout", "kind": "use", "feature": "", "slice": "", "places": [], "measure": "failure_rate",
         "method": "concurrent", "version": 1, "status": "worse", "transient": False, "n_old": 5000.0, "bad_old": 205.0,
         "n_new": 1402.0, "bad_new": 181.0, "old": 0.041, "new": 0.129, "low": 0.112, "high": 0.148, "ratio": 3.1,
         "ratio_low": 2.5, "ratio_high": 3.8, "evidence": 21000.0, "threshold": 400.0, "margin": 0.1, "mde": 0.3,

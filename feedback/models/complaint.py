@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -15,6 +15,9 @@ from accounts.models import User, Workspace
 from activity.models import record
 from feedback import similar
 from feedback.models.customer import Customer
+from metrics.counting import replacing
+from metrics.counting.replacing import Counted
+from metrics.intake.event import COMPLAINT
 from releases.models import Feature, Product, Release
 
 
@@ -67,7 +70,22 @@ class ComplaintManager(models.Manager.from_queryset(ComplaintQuerySet)):  # type
                 **{**fields, "source_id": source_id},
             )
             record(workspace, "complaint.logged", complaint, by, at=at)
+            _count_later(complaint.product, complaint.created_at)
         return complaint
+
+    def count_day(self, product: Product, day: date) -> None:
+        """Complaints of a day (UTC) by release, as a signal beside those that clients send. Praise is none."""
+        first = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        of_day = self.filter(product=product, created_at__gte=first, created_at__lt=first + timedelta(days=1))
+        told = of_day.exclude(kind=Kind.PRAISE).values_list("created_at", "release", "customer")
+        found = [Counted(at, release or 0, str(customer or "")) for at, release, customer in told]
+        replacing.replace(product, COMPLAINT, "complaints", day, found)
+
+
+def _count_later(product: Product | None, at: datetime) -> None:
+    if product is not None:
+        day = at.astimezone(UTC).date()
+        transaction.on_commit(lambda: Complaint.objects.count_day(product, day))
 
 
 class Complaint(models.Model):
@@ -118,6 +136,7 @@ class Complaint(models.Model):
         changed = {name: value for name, value in fields.items() if getattr(self, name) != value}
         if not changed:
             return False
+        earlier = self.product
         before = {name: str(getattr(self, name) or "")[:500] for name in changed}
         for name, value in changed.items():
             setattr(self, name, value)
@@ -127,4 +146,6 @@ class Complaint(models.Model):
         with transaction.atomic():
             self.save(update_fields=[*changed, "plan", "revenue", "grams"])
             record(self.workspace, "complaint.corrected", self, by, changed=sorted(changed), before=before)
+            for product in {self.product, earlier}:
+                _count_later(product, self.created_at)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.detection.histogram import BINS, bin_of
-from metrics.intake.event import AGGREGATED, Event
+from metrics.intake.event import AGGREGATED, FAULT, Event
 
 
 class Known(NamedTuple):
@@ -23,6 +24,7 @@ class Known(NamedTuple):
     releases: Mapping[str, int]
     plans: frozenset[str]
     platforms: frozenset[str]
+    countries: frozenset[str]
 
 
 class Key(NamedTuple):
@@ -44,6 +46,7 @@ class Look(NamedTuple):
     release: str
     plan: str
     platform: str
+    country: str
     minute: float  # unix seconds
 
 
@@ -180,14 +183,16 @@ class Grouped:
 
 def group(events: Sequence[Event], known: Known) -> Grouped:
     """Everything the events add up to, by minute. Hours are made from the minutes by `by_hour`."""
+    if any(kind == FAULT for kind, _name in known.signals):
+        events = [*events, *_as_faults(events, known)]
     found = Grouped()
     if not events:
         return found
     each: Any = Event(*zip(*events, strict=True))  # of all events, field by field
     minutes = np.array(each.at) // 60 * 60
     # Most events look like many others; what follows from their looks is found out once.
-    seen = (each.kind, each.name, each.environment, each.release, each.plan, each.platform, minutes.tolist())
-    looks, at_place = _coded(zip(*seen, strict=True))
+    where = (each.environment, each.release, each.plan, each.platform, each.country)
+    looks, at_place = _coded(zip(each.kind, each.name, *where, minutes.tolist(), strict=True))
     places = [_place(found, Look(*look), known) for look in looks]
     is_measured = np.array([place is not None for place in places])[at_place]
     counted = Columns(
@@ -200,6 +205,18 @@ def group(events: Sequence[Event], known: Known) -> Grouped:
     _add_usage(spots, counted, each)
     _add_people(spots, counted, each)
     return found
+
+
+def fault_of(event: Event) -> str:
+    """The group of an error; "" for what is none."""
+    group = event.props.get("group") if event.kind == "error" and event.bad and event.props else None
+    return group if type(group) is str and _GROUP.fullmatch(group) else ""
+
+
+def _as_faults(events: Sequence[Event], known: Known) -> list[Event]:
+    """The errors once more, each under the group it belongs to."""
+    named = [(fault_of(event), event) for event in events if event.kind == "error"]
+    return [event._replace(kind=FAULT, name=name) for name, event in named if (FAULT, name) in known.signals]
 
 
 def _add_counts(places: list[Place], counted: Columns) -> None:
@@ -293,6 +310,7 @@ def by_hour(minutes: Mapping[Key, Sum]) -> dict[Key, Sum]:
     return hours
 
 
+_GROUP = re.compile(r"[0-9a-f]{32}")
 _minute_and_bad = itemgetter(0, 1)
 
 
@@ -322,6 +340,8 @@ def _slices(look: Look, known: Known) -> tuple[str, ...]:
         names.append(f"plan={look.plan if look.plan in known.plans else 'other'}")
     if look.platform:
         names.append(f"platform={look.platform if look.platform in known.platforms else 'other'}")
+    if look.country:
+        names.append(f"country={look.country if look.country in known.countries else 'other'}")
     return tuple(names)
 
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from django.db.models import Min
 from django.utils import timezone
 
-from metrics.counting.grouping import Known
-from metrics.intake.event import Event, field_of
-from metrics.models import Account, Signal, SliceValue
+from metrics.counting.grouping import Known, fault_of
+from metrics.intake.event import FAULT, Event, field_of
+from metrics.models import Account, Fault, Signal, SliceValue
+from metrics.models.fault import FAULTS_PER_PRODUCT
 from metrics.models.signal import OTHER, SIGNALS_PER_PRODUCT, VALUES_PER_SLICE
 from releases.models import Deploy, Feature, Product, Release
 
@@ -35,6 +36,7 @@ class Look(NamedTuple):
     release: str
     plan: str
     platform: str
+    country: str
 
 
 _look, _at, _customer = field_of(*Look._fields), field_of("at"), field_of("customer")
@@ -53,6 +55,8 @@ def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
     seen = sorted(map(Look._make, looks))
     wanted = {(look.kind, look.name): look.feature for look in seen if look.kind in MEASURED}
     signals, events = _signals(product, wanted, events)
+    if any(look.kind == "error" for look in seen):
+        signals |= _faults(product, events)
     releases = Release.objects.discover(product, {look.release for look in seen}, timezone.now())
     _note_arrivals(releases, seen, events)
     return (
@@ -61,6 +65,7 @@ def resolve(product: Product, events: list[Event]) -> tuple[Known, list[Event]]:
             releases={version: release.pk for version, release in releases.items()},
             plans=_slice_values(product, "plan", {look.plan for look in seen}),
             platforms=_slice_values(product, "platform", {look.platform for look in seen}),
+            countries=_slice_values(product, "country", {look.country for look in seen}),
         ),
         events,
     )
@@ -89,7 +94,7 @@ def _signals(
     known = {(s.kind, s.name): s for s in Signal.objects.filter(product=product, name__in={n for _k, n in wanted})}
     missing = sorted(wanted.keys() - known.keys())
     if missing:
-        room = SIGNALS_PER_PRODUCT - Signal.objects.filter(product=product).count()
+        room = SIGNALS_PER_PRODUCT - Signal.objects.filter(product=product).exclude(kind=FAULT).count()
         if len(missing) > room:
             beyond = set(missing[max(0, room - len(MEASURED)) :])
             missing = missing[: max(0, room - len(MEASURED))]
@@ -100,6 +105,39 @@ def _signals(
             known[kind, name], _new = Signal.objects.get_or_create(product=product, kind=kind, name=name)
     _link_features(product, known, wanted)
     return known, events
+
+
+def _faults(product: Product, events: list[Event]) -> dict[tuple[str, str], Signal]:
+    """The signals of the groups that errors belong to; those beyond the bound have none."""
+    first: dict[str, Event] = {}
+    for event in events:
+        if (name := fault_of(event)) and (name not in first or event.at < first[name].at):
+            first[name] = event
+    if not first:
+        return {}
+    known = {s.name: s for s in Signal.objects.filter(product=product, kind=FAULT, name__in=list(first))}
+    missing = sorted(first.keys() - known.keys())
+    if missing:
+        room = FAULTS_PER_PRODUCT - Signal.objects.filter(product=product, kind=FAULT).count()
+        for name in missing[: max(0, room)]:
+            known[name] = _make_fault(product, name, first[name])
+    found = {(FAULT, name): signal for name, signal in known.items()}
+    _link_features(product, found, {(FAULT, name): first[name].feature for name in known})
+    return found
+
+
+def _make_fault(product: Product, name: str, event: Event) -> Signal:
+    signal, _new = Signal.objects.get_or_create(product=product, kind=FAULT, name=name)
+    props = event.props
+    told = {key: str(props.get(key) or "")[:limit] for key, limit in (("type", 200), ("value", 2000), ("culprit", 400))}
+    if not any(told.values()):
+        told["value"] = str(props.get("message") or "")[:2000]
+    values = {
+        **told, "frames": props.get("frames") or [], "platform": event.platform,
+        "group_version": int(props.get("group_version") or 0), "first_at": datetime.fromtimestamp(event.at, UTC),
+    }  # fmt: skip
+    Fault.objects.get_or_create(signal=signal, defaults=values)
+    return signal
 
 
 def _link_features(
@@ -139,6 +177,8 @@ def _note_arrivals(releases: dict[str, Release], seen: list[Look], events: list[
 
 
 def _slice_values(product: Product, dimension: str, values: Iterable[str]) -> frozenset[str]:
+    if not set(values) - {""}:
+        return frozenset()
     known = set(
         SliceValue.objects.filter(product=product, dimension=dimension).values_list("value", flat=True)
     )

@@ -115,7 +115,9 @@ class Door:
         if call.method == "OPTIONS":
             return Answer(204, {}, dict(_PREFLIGHT))
         if call.method not in protocol.methods:
-            raise Refused(405, "method", f"Use {' or '.join(sorted(protocol.methods, reverse=True))}.")
+            refused = Refused(405, "method", f"Use {' or '.join(sorted(protocol.methods, reverse=True))}.")
+            refused.methods = sorted({*protocol.methods, "OPTIONS"})
+            raise refused
         call.body = await self._read(call, receive)
         if is_large := _is_large(call):
             async with self._large:
@@ -254,6 +256,8 @@ def _refusal(protocol: Protocol, refused: Refused) -> Answer:
     answer = protocol.refuse(refused)
     if refused.wait:
         answer.headers["Retry-After"] = str(refused.wait)
+    if refused.methods:
+        answer.headers["Allow"] = ", ".join(refused.methods)
     return answer
 
 

@@ -17,6 +17,10 @@ AGGREGATED = 8
 #: whole visits; `error` is a fact without a denominator; `feedback` is a complaint that came over the
 #: wire; `identify` only says who a customer is.
 KINDS = ("use", "error", "session", "feedback", "identify")
+#: The kind under which counting takes an error once more, for the group it belongs to; no client sends it.
+FAULT = "fault"
+#: The kind under which the hub counts complaints, however they came; no client sends it.
+COMPLAINT = "complaint"
 
 #: How far back and ahead a timestamp may lie before it is clamped to its arrival, in seconds.
 PAST_LIMIT, FUTURE_LIMIT = 31 * 86_400, 86_400
@@ -115,10 +119,12 @@ class Refused(Exception):
 
     status is the HTTP status, reason a short stable word for the outcome ledger (`bad_json`,
     `too_large`, `bad_encoding`, ...), detail one sentence a developer can act on, wait the seconds after
-    which the client may ask again (0: not said). lost: what it held, by category, where that is known.
+    which the client may ask again (0: not said), methods what a 405 would have taken.
+    lost: what it held, by category, where that is known.
     """
 
     def __init__(self, status: int, reason: str, detail: str, wait: int = 0) -> None:
         super().__init__(detail)
         self.status, self.reason, self.detail, self.wait = status, reason, detail, wait
         self.lost: Counter[str] = Counter()
+        self.methods: list[str] = []

@@ -3,6 +3,7 @@
 import django.db.models.deletion
 import django.utils.timezone
 import metrics.models.intake
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -14,6 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('releases', '0001_initial'),
     ]
 
@@ -286,11 +288,28 @@ class Migration(migrations.Migration):
             name='Signal',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=8)),
+                ('kind', models.CharField(max_length=10)),
                 ('name', models.CharField(max_length=100)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('margin', models.FloatField(null=True)),
+                ('fewest', models.PositiveIntegerField(null=True)),
+                ('volume_worse', models.SmallIntegerField(default=-1)),
+                ('muted_until', models.DateTimeField(null=True)),
                 ('feature', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='signals', to='releases.feature')),
                 ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='signals', to='releases.product')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Fault',
+            fields=[
+                ('signal', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='fault', serialize=False, to='metrics.signal')),
+                ('type', models.CharField(blank=True, max_length=200)),
+                ('value', models.CharField(blank=True, max_length=2000)),
+                ('culprit', models.CharField(blank=True, max_length=400)),
+                ('frames', models.JSONField(default=list)),
+                ('platform', models.CharField(blank=True, max_length=40)),
+                ('group_version', models.PositiveSmallIntegerField()),
+                ('first_at', models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
@@ -311,6 +330,55 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='History',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('environment', models.CharField(max_length=40)),
+                ('until', models.DateTimeField()),
+                ('made_at', models.DateTimeField()),
+                ('series', models.BinaryField()),
+                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='histories', to='releases.release')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('release', 'environment'), name='one_history')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Backtest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('made_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('done_at', models.DateTimeField(null=True)),
+                ('name', models.CharField(blank=True, max_length=200)),
+                ('body', models.BinaryField(null=True)),
+                ('margin', models.FloatField(null=True)),
+                ('error', models.CharField(blank=True, max_length=300)),
+                ('result', models.JSONField(default=dict)),
+                ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='backtests', to='releases.product')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['product', '-made_at'], name='backtest_order')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Judgement',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('environment', models.CharField(max_length=40)),
+                ('at', models.DateTimeField()),
+                ('data_up_to', models.DateTimeField()),
+                ('verdict', models.CharField(max_length=10)),
+                ('worse', models.JSONField(default=list)),
+                ('traces', models.JSONField()),
+                ('questions', models.BinaryField()),
+                ('release', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='judgements', to='releases.release')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['release', 'environment', '-at'], name='judgement_order')],
+            },
+        ),
+        migrations.CreateModel(
             name='SliceValue',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -327,7 +395,9 @@ class Migration(migrations.Migration):
                 ('verdict', models.CharField(max_length=10)),
                 ('reasons', models.JSONField(default=dict)),
                 ('trace', models.JSONField(default=list)),
+                ('faults', models.JSONField(default=list)),
                 ('share', models.FloatField(null=True)),
+                ('silent_since', models.DateTimeField(null=True)),
                 ('data_up_to', models.DateTimeField()),
                 ('looked_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('first_at', models.DateTimeField(default=django.utils.timezone.now)),
@@ -373,6 +443,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='signal',
             constraint=models.UniqueConstraint(fields=('product', 'kind', 'name'), name='signal_name'),
+        ),
+        migrations.AddConstraint(
+            model_name='signal',
+            constraint=models.CheckConstraint(condition=models.Q(('margin', None), ('margin__range', (0, 0.9)), _connector='OR'), name='signal_margin'),
+        ),
+        migrations.AddConstraint(
+            model_name='signal',
+            constraint=models.CheckConstraint(condition=models.Q(('volume_worse__in', (-1, 0, 1))), name='signal_volume'),
         ),
         migrations.AddConstraint(
             model_name='regression',

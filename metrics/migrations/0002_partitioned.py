@@ -32,6 +32,8 @@ CREATE TABLE metrics_rollup_hour (
 );
 CREATE INDEX metrics_rollup_minute_bucket ON metrics_rollup_minute (product_id, bucket);
 CREATE INDEX metrics_rollup_hour_bucket ON metrics_rollup_hour (product_id, bucket);
+CREATE INDEX metrics_rollup_minute_whole ON metrics_rollup_minute (product_id, bucket) WHERE slice = '';
+CREATE INDEX metrics_rollup_hour_whole ON metrics_rollup_hour (product_id, bucket) WHERE slice = '';
 
 CREATE TABLE metrics_customer_day (
     product_id bigint NOT NULL, customer text NOT NULL, day date NOT NULL, signal_id bigint NOT NULL,

@@ -1,6 +1,9 @@
 from metrics.models.account import Account, Message
 from metrics.models.backfill import Backfill
-from metrics.models.finding import Regression, Verdict
+from metrics.models.backtest import Backtest
+from metrics.models.fault import Fault
+from metrics.models.finding import Judgement, Regression, Verdict
+from metrics.models.history import History
 from metrics.models.intake import Arrival, Inbox, IngestKey, JobSlot, Outcome, ProcessedBatch, Quarantine, Refusal
 from metrics.models.limit import Limit
 from metrics.models.rollup import Counter, CustomerDay, EventChunk, RollupHour, RollupMinute, UserDay
@@ -10,12 +13,16 @@ __all__ = [
     "Account",
     "Arrival",
     "Backfill",
+    "Backtest",
     "Counter",
     "CustomerDay",
     "EventChunk",
+    "Fault",
+    "History",
     "Inbox",
     "IngestKey",
     "JobSlot",
+    "Judgement",
     "Limit",
     "Message",
     "Outcome",

@@ -39,6 +39,32 @@ class Regression(models.Model):
         ]
 
 
+#: Judgements kept of one release in one environment; later ones are not, so that a verdict that swings fills no table.
+JUDGEMENTS = 50
+
+
+class Judgement(models.Model):
+    """A verdict when it became another, or another measure became worse: what was said, and what it was said from.
+
+    traces: what the verdict stored then, faults too. questions: the detectors' inputs, as detection/asking.py gives
+    them, compressed: [one for each trace that is no fault, then one for all faults].
+    """
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="judgements")
+    environment = models.CharField(max_length=40)
+    at = models.DateTimeField()
+    data_up_to = models.DateTimeField()
+    verdict = models.CharField(max_length=10)
+    worse = models.JSONField(default=list)  # "signal:measure" of each that is worse, sorted
+    traces = models.JSONField()
+    questions = models.BinaryField()
+
+    objects: ClassVar[models.Manager[Judgement]] = models.Manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["release", "environment", "-at"], name="judgement_order")]
+
+
 class Verdict(models.Model):
     """healthy, watch, regressed or not_enough, with the trace that led there."""
 
@@ -47,7 +73,9 @@ class Verdict(models.Model):
     verdict = models.CharField(max_length=10)
     reasons = models.JSONField(default=dict)  # status -> how many measures
     trace = models.JSONField(default=list)  # one entry per signal and measure
+    faults = models.JSONField(default=list)  # the same for each error group of the release, with `state`
     share = models.FloatField(null=True)  # of the environment's sessions or uses in the last hour
+    silent_since = models.DateTimeField(null=True)  # nothing arrives since, though at this time of day much does
     data_up_to = models.DateTimeField()
     looked_at = models.DateTimeField(default=timezone.now)
     first_at = models.DateTimeField(default=timezone.now)

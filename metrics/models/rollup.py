@@ -13,9 +13,9 @@ from django.db.models import CompositePrimaryKey
 class Rollup(models.Model):
     """One signal in one bucket of one release, environment and slice.
 
-    slice: "" for all, else "plan=Free" or "platform=android". bad_sq: sum over users of the square of their bad
-    events that day, added up as it grows; bad_sq / bad is how strongly bad events cluster on few users. users,
-    bad_users: users whose first (first bad) event of the day on this release fell in the bucket, so that they
+    slice: "" for all, else "plan=Free", "platform=android" or "country=BR". bad_sq: sum over users of the square of
+    their bad events that day, added up as it grows; bad_sq / bad is how strongly bad events cluster on few users.
+    users, bad_users: users whose first (first bad) event of the day on this release fell in the bucket, so that they
     add up over a day. timed, total, hist: durations in ms (see histogram.py).
     """
 

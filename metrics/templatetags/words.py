@@ -7,7 +7,7 @@ from metrics import words
 register = template.Library()
 for _name in (
     "title", "sentence", "why", "footnote", "status_name", "measure_name", "change", "interval", "where",
-    "complaints_why",
+    "complaints_why", "state_name", "compact", "after",
 ):  # fmt: skip
     register.filter(_name, getattr(words, _name))
 

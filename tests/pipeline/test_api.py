@@ -73,9 +73,14 @@ def test_releases_are_made_once(api):
     assert api.get("releases")["count"] == 1
 
 
-@pytest.mark.parametrize("body", [{}, {"version": ""}, {"version": "/x"}, {"version": "1", "product": "no"}, {"version": "a" * 121}, {"version": "1", "url": "nope"}])
+@pytest.mark.parametrize("body", [{}, {"version": ""}, {"version": "/x"}, {"version": "1\x852"}, {"version": "\x01"}, {"version": "1", "product": "no"}, {"version": "a" * 121}, {"version": "1", "url": "nope"}])
 def test_releases_refuse(api, body):
     assert api.post("releases", body, 400)["errors"]
+
+
+@pytest.mark.parametrize("asked", [{"offset": "-1"}, {"offset": "x"}, {"limit": "0"}, {"limit": "1.5"}])
+def test_a_page_that_does_not_exist_is_refused(asked, api):
+    assert list(api.get("releases", 400, **asked)["errors"]) == list(asked)
 
 
 def test_broken_json_is_refused(api):

@@ -63,7 +63,7 @@ class Place:
         self.hub.wait_drained()
         rows = self.hub.rows(
             "SELECT s.kind, s.name, sum(r.n)::int, sum(r.bad)::int FROM metrics_rollup_minute r"
-            " JOIN metrics_signal s ON s.id = r.signal_id WHERE r.product_id = %s AND r.slice = '' GROUP BY 1, 2",
+            " JOIN metrics_signal s ON s.id = r.signal_id WHERE r.product_id = %s AND r.slice = '' AND s.kind <> 'fault' GROUP BY 1, 2",
             self.product,
         )
         return {(kind, name): (n, bad) for kind, name, n, bad in rows}
