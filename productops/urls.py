@@ -12,6 +12,7 @@ from incidents import quicklog_views
 from incidents.api import Incidents, OneIncident
 from incidents.quicklog_api import Complaints, OneComplaint
 from metrics.api import Limits, Outcomes, Regressions, Rollups
+from metrics.signals_api import OneSignal, Signals
 from productops import views
 from productops.health.api import Health
 from releases import sentry_cli as cli
@@ -36,6 +37,8 @@ api = [
     path("releases/<path:version>/deploys", Deploys.as_view(), name="deploys"),
     path("releases/<path:version>/health", Health.as_view(), name="health"),
     path("rollups", Rollups.as_view(), name="rollups"),
+    path("signals", Signals.as_view(), name="signals"),
+    path("signals/<int:pk>", OneSignal.as_view(), name="signal"),
     path("regressions", Regressions.as_view(), name="regressions"),
     path("incidents", Incidents.as_view(), name="incidents"),
     path("incidents/<int:number>", OneIncident.as_view(), name="incident"),

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from productops.bench import chaos, dashboard, detect, drain, intake, loop, overload, pages, pipeline, sample
+from productops.bench import chaos, dashboard, detect, drain, intake, look, loop, overload, pages, pipeline, sample
 from productops.bench.figures import Figure
 
-BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos", "detect")
+BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos", "detect", "look")
 
 
 def main(argv: list[str]) -> int:
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
         "sample": lambda: sample.run(server),
         "chaos": chaos.bench,
         "detect": lambda: detect.run(options.series),
+        "look": lambda: look.run(server),
     }
     failed = 0
     for name in options.name or BENCHES:

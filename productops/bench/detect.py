@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Told(NamedTuple):
     first: int  # bucket, or -1
     bucket_s: int
     is_busy: bool
+    mde: float = math.inf  # the smallest change that was said to be visible
 
 
 def run(folder: Path | None = None) -> Iterator[Figure]:
@@ -56,6 +58,7 @@ def run(folder: Path | None = None) -> Iterator[Figure]:
         told = [each for found in pool.map(judge, lines, chunksize=16) for each in found if each.id in labels]
     yield from _false_flags(told, labels)
     yield from _recall(told, labels)
+    yield from _stated(told, labels)
 
 
 def judge(line: bytes) -> list[Told]:
@@ -64,7 +67,9 @@ def judge(line: bytes) -> list[Told]:
     bucket_s, direction = case["bucket_s"], case.get("bad_direction", 1)
     days = len(case.get("nA", ())) * bucket_s / 86_400
     is_busy = days > 0 and sum(case["kA"]) + sum(case["kB"]) >= BUSY * days
-    found = [Told(r.id, r.mode, OURS, r.first_flag, bucket_s, is_busy) for r in replay(case)]
+    found = [
+        Told(r.id, r.mode, OURS, r.first_flag, bucket_s, is_busy, min(e.mde for e in r.evidence)) for r in replay(case)
+    ]
 
     def add(mode: str, method: str, first: int) -> None:
         found.append(Told(case["id"], mode, method, first, bucket_s, is_busy))
@@ -80,6 +85,20 @@ def judge(line: bytes) -> list[Told]:
                 if mode == SIDE_BY_SIDE or name != "z-test, peeking":
                     add(mode, name, rate(*series))
     return found
+
+
+def _stated(told: list[Told], labels: dict[str, tuple[str, str]]) -> Iterator[Figure]:
+    """Of the changes as large as what was said to be visible, or larger: how many were found."""
+    for mode in ("before_after", SIDE_BY_SIDE):
+        found = []
+        for each in told:
+            _track, label = labels[each.id]
+            size = int(label[3:]) / 100 if label.startswith("inj") else 0.0
+            if (each.method, each.mode) == (OURS, mode) and each.mde <= size:
+                found.append(each.first >= 0)
+        if found:
+            share, note = sum(found) / len(found), f"{sum(found)} of {len(found)}"
+            yield Figure("detect", f"{mode}: found where it was said to be visible", share, "", 0.95, note=note)
 
 
 def _labels(folder: Path, lines: list[bytes]) -> dict[str, tuple[str, str]]:

@@ -26,9 +26,13 @@ class HealthSerializer(serializers.Serializer[Any]):
     headline = serializers.CharField()
     reasons = serializers.ListField(child=serializers.CharField())
     share = serializers.FloatField(allow_null=True, help_text="of the environment's events in the last hour, 0..1")
+    silent_since = serializers.DateTimeField(allow_null=True, help_text="nothing arrives, though usually much does now")
     data_up_to = serializers.DateTimeField(allow_null=True)
     looked_at = serializers.DateTimeField(allow_null=True)
     signals = serializers.ListField(child=serializers.DictField(), help_text="one entry per signal and measure")
+    faults = serializers.ListField(
+        child=serializers.DictField(), help_text="one entry per error group: new, back or escalating by release order"
+    )
     incidents = serializers.ListField(child=serializers.IntegerField(), help_text="numbers of the open ones")
     complaints = serializers.IntegerField()
 
@@ -46,7 +50,7 @@ class Health(APIView):
         environment = request.query_params.get("environment", "production").replace("\x00", "")[:40]
         verdict = Verdict.objects.filter(release=release, environment=environment).first()
         trace = verdict.trace if verdict else []
-        told = [t for t in trace if t["status"] == "worse"] or trace[:0]
+        told = [t for t in [*trace, *(verdict.faults if verdict else [])] if t["status"] == "worse"]
         open_incidents = Incident.objects.open().filter(release=release).by_pain()
         body = {
             "version": release.version,
@@ -56,9 +60,11 @@ class Health(APIView):
             "headline": page.headline(release, verdict),
             "reasons": [words.sentence(t, release.version) for t in told] or [page.summary(verdict)],
             "share": verdict.share if verdict else None,
+            "silent_since": verdict.silent_since if verdict else None,
             "data_up_to": verdict.data_up_to if verdict else None,
             "looked_at": verdict.looked_at if verdict else None,
             "signals": trace,
+            "faults": verdict.faults if verdict else [],
             "incidents": list(open_incidents.values_list("number", flat=True)),
             "complaints": Complaint.objects.filter(release=release).count(),
         }

@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from feedback.models import Complaint
 from incidents.models import Incident
-from metrics import charts, words
+from metrics import charts, measures, words
 from metrics.models import Verdict
 from releases.models import Release
 
 #: What people look for first.
-_WEIGHT = {"failure_rate": 0, "error_rate": 1, "latency_p95": 2}
+_WEIGHT = {measure: weight for weight, measure in enumerate(measures.ALL)}
 _ORDER = {"worse": 0, "better": 2, "same": 1, "not_enough": 3}
 
 
@@ -33,6 +34,7 @@ class Tile:
     footnote: str
     spark: Sequence[float | None]
     mark: int | None
+    is_muted: bool = False
 
     @property
     def is_faint(self) -> bool:
@@ -50,6 +52,7 @@ class Health:
     environments: list[str]
     verdict: Verdict | None
     tiles: list[Tile]
+    faults: list[words.Trace]
     incidents: list[Incident]
     complaints: list[Complaint]
     complaint_count: int
@@ -75,7 +78,7 @@ class Health:
 
 def is_faint(trace: words.Trace) -> bool:
     """Nothing can be said, or a trickle stayed a trickle."""
-    is_trickle = trace["measure"] == "volume" and trace["old"] < 3
+    is_trickle = trace["measure"] in measures.COUNTS and trace["old"] < 3
     return bool(trace["status"] == "not_enough" or (is_trickle and trace["status"] == "same"))
 
 
@@ -91,6 +94,7 @@ def load(release: Release, environment: str | None, now: datetime) -> Health:
         environments=environments,
         verdict=verdict,
         tiles=_tiles(release, chosen, verdict, now),
+        faults=told_faults(verdict),
         incidents=list(
             Incident.objects.filter(release=release)
             .select_related("regression__release", "regression__signal", "assignee")
@@ -103,11 +107,20 @@ def load(release: Release, environment: str | None, now: datetime) -> Health:
     )
 
 
+def told_faults(verdict: Verdict | None) -> list[words.Trace]:
+    """Error groups worth telling: new, back, or surely more often; the sure ones first, then the most frequent."""
+    told = [t for t in verdict.faults if t["state"] != "escalating" or t["status"] == "worse"] if verdict else []
+    order = sorted(told, key=lambda t: (t["status"] != "worse", -t["bad_new"]))
+    return [{**t, "since": datetime.fromisoformat(t["started_at"]), "errors": round(t["bad_new"])} for t in order]
+
+
 def headline(release: Release, verdict: Verdict | None) -> str:
     """The verdict as one sentence."""
     if verdict is None:
         return _("%(version)s has not been judged yet") % {"version": release.version}
-    worse = [t for t in verdict.trace if t["status"] == "worse"]
+    if verdict.silent_since and verdict.verdict != "regressed":
+        return _("Nothing has arrived since %(moment)s") % {"moment": words.moment(verdict.silent_since)}
+    worse = [t for t in verdict.trace if t["status"] == "worse" and not t.get("doubts")]
     if verdict.verdict == "regressed" and worse:
         first = max(worse, key=lambda t: t["ratio"])
         told = _("%(version)s made %(what)s worse") % {
@@ -115,8 +128,17 @@ def headline(release: Release, verdict: Verdict | None) -> str:
             "what": words.signal_name(first).lower(),
         }
         return f"{told} {words.where(first)}".strip()
+    sure = [t for t in verdict.faults if t["status"] == "worse"]
+    if verdict.verdict == "regressed" and sure:
+        return _("%(version)s breaks with %(error)s") % {"version": release.version, "error": sure[0]["name"]}
     if verdict.verdict == "healthy":
         return _("%(version)s is healthy") % {"version": release.version}
+    doubted = [t for t in verdict.trace if t["status"] == "worse" and t.get("doubts")]
+    if verdict.verdict == "watch" and doubted:
+        first = words.signal_name(max(doubted, key=lambda t: t["ratio"])).lower()
+        return _("%(what)s got worse, probably not by %(version)s") % {
+            "version": release.version, "what": first[:1].upper() + first[1:],
+        }  # fmt: skip
     if verdict.verdict == "watch":
         return _("Keep an eye on %(version)s") % {"version": release.version}
     return _("Not enough data to judge %(version)s") % {"version": release.version}
@@ -145,7 +167,15 @@ def summary(verdict: Verdict | None) -> str:
     if len(told) < total:
         parts.append(_("%(n)s with too little to say") % {"n": total - len(told)})
     sentence = ", ".join(parts)
-    return f"{sentence[:1].upper()}{sentence[1:]}."
+    return f"{sentence[:1].upper()}{sentence[1:]}. {_next(verdict)}".strip()
+
+
+def _next(verdict: Verdict) -> str:
+    """Where nothing can be said yet: when the first measure probably can."""
+    moments = [at for trace in verdict.trace if (at := words.ready_at(trace)) and at > verdict.looked_at]
+    if verdict.verdict != "not_enough" or not moments:
+        return ""
+    return _("The first can probably be told at about %(moment)s.") % {"moment": words.moment(min(moments))}
 
 
 def _tiles(release: Release, environment: str, verdict: Verdict | None, now: datetime) -> list[Tile]:
@@ -172,6 +202,7 @@ def _tile(trace: words.Trace, line: Sequence[float | None], mark: int) -> Tile:
         footnote=words.footnote(trace),
         spark=turned,
         mark=mark if 0 < mark < len(line) else None,
+        is_muted=bool(trace.get("muted_until") and datetime.fromisoformat(trace["muted_until"]) > timezone.now()),
     )
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from productops.health import views
+from productops.health import backtest, fault, history, tune, views
 
 app_name = "releases"
 
@@ -10,7 +10,15 @@ _SIGNAL = f"{_ONE}signals/<int:signal>/<slug:measure>"
 urlpatterns = [
     path("w/<slug:slug>/releases/", views.index, name="index"),
     path("w/<slug:slug>/releases/new/", views.create, name="create"),
+    path("w/<slug:slug>/releases/backtest/", backtest.backtest, name="backtest"),
+    path("w/<slug:slug>/releases/backtest/run/", backtest.run, name="run_backtest"),
+    path("w/<slug:slug>/releases/backtest/<int:pk>.csv", backtest.backtest_csv, name="backtest_csv"),
+    path("w/<slug:slug>/releases/errors/<int:pk>/", fault.fault, name="fault"),
+    path("w/<slug:slug>/releases/signals/<int:pk>/tune/", tune.tune, name="tune"),
+    path("w/<slug:slug>/releases/signals/<int:pk>/preview/", tune.preview, name="preview"),
     path(_ONE, views.health, name="health"),
+    path(f"{_ONE}history/", history.history, name="history"),
+    path(f"{_ONE}history/<int:judgement>.json", history.questions, name="questions"),
     path(f"{_ONE}deploy/", views.deploy, name="deploy"),
     path(f"{_ONE}adoption.json", views.adoption_data, name="adoption_data"),
     path(f"{_SIGNAL}/", views.signal, name="signal"),

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -17,22 +16,17 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import MemberRequest, allow, can
-from metrics import charts, replica, words
+from metrics import charts, measures, replica, words
+from metrics.intake.event import FAULT
 from metrics.models import Signal
-from productops.health import page
+from productops.health import page, tune
 from productops.lib import pages
-from releases.models import Deploy, Product, Release
-
-MEASURES = ("failure_rate", "error_rate", "latency_p95", "latency_p50", "volume")
+from releases.models import VERSION, Deploy, Product, Release
 
 
 class ReleaseForm(forms.Form):
     product = forms.ModelChoiceField(label=gettext_lazy("Product"), queryset=Product.objects.none())
-    version = forms.CharField(
-        label=gettext_lazy("Version"),
-        max_length=120,
-        validators=[RegexValidator(r"^[^\s\x00/][^\x00]*$", gettext_lazy("Use a version such as 2.4.1."))],
-    )
+    version = forms.CharField(label=gettext_lazy("Version"), max_length=120, validators=[VERSION])
 
     def __init__(self, *args: Any, products: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,14 +112,17 @@ def signal(request: MemberRequest, pk: int, signal: int, measure: str) -> HttpRe
     release, found, environment = _chosen(request, pk, signal, measure)
     at = charts.window(release, environment, timezone.now())
     rows = charts.points(release, environment, found, measure, at)
-    trace = {"kind": found.kind, "name": found.name, "measure": measure}
+    trace = _trace(found, measure)
     context = {
         "release": release,
         "signal": found,
+        "muted_until": found.muted_until if found.is_muted(timezone.now()) else None,
         "measure": measure,
         "environment": environment,
         "name": words.measure_name(trace),
         "trace": trace,
+        "can_tune": can(request.membership, "release.edit") and found.kind != FAULT,
+        "tuned": tune.told(found),
         "rows": [row for row in reversed(rows) if row.old_n or row.new_n],
     }
     return render(request, "releases/signal.html", context)
@@ -155,16 +152,20 @@ def signal_data(request: MemberRequest, pk: int, signal: int, measure: str) -> H
     release, found, environment = _chosen(request, pk, signal, measure)
     at = charts.window(release, environment, timezone.now())
     rows = charts.points(release, environment, found, measure, at)
-    trace = {"kind": found.kind, "name": found.name, "measure": measure}
+    trace, times = _trace(found, measure), measures.scale(measure)
+
+    def scaled(values: list[float | None]) -> list[float | None]:
+        return [None if value is None else value * times for value in values]
+
     return JsonResponse(
         {
-            "unit": "ms" if measure.startswith("latency") else "count" if measure == "volume" else "share",
+            "unit": measures.unit(measure),
             "turned": words.is_turned(trace),
             "times": [int(p.at.timestamp()) for p in rows],
-            "old": [p.old for p in rows],
-            "low": [p.old_low for p in rows],
-            "high": [p.old_high for p in rows],
-            "new": [p.new for p in rows],
+            "old": scaled([p.old for p in rows]),
+            "low": scaled([p.old_low for p in rows]),
+            "high": scaled([p.old_high for p in rows]),
+            "new": scaled([p.new for p in rows]),
             "old_n": [p.old_n for p in rows],
             "new_n": [p.new_n for p in rows],
             "names": {"old": _("older versions"), "new": release.version, "band": _("95 % of older versions")},
@@ -200,11 +201,16 @@ def adoption_data(request: MemberRequest, pk: int) -> HttpResponse:
     )
 
 
+def _trace(signal: Signal, measure: str) -> words.Trace:
+    name = str(signal.fault) if signal.kind == FAULT else signal.name
+    return {"kind": signal.kind, "name": name, "measure": measure}
+
+
 def _chosen(request: MemberRequest, pk: int, signal: int, measure: str) -> tuple[Release, Signal, str]:
     release = _find(request, pk)
-    if measure not in MEASURES:
+    if measure not in measures.ALL:
         raise Http404
-    found = get_object_or_404(Signal, pk=signal, product=release.product_id)
+    found = get_object_or_404(Signal.objects.select_related("fault"), pk=signal, product=release.product_id)
     return release, found, request.GET.get("environment", "production").replace("\x00", "")[:40]
 
 

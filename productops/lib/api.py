@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from rest_framework import exceptions, status
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 _TITLES = {
@@ -48,6 +49,21 @@ class Pages(LimitOffsetPagination):
 
     default_limit = 50
     max_limit = 500
+
+    def get_limit(self, request: Request) -> int | None:
+        _check_number(request, "limit", 1)
+        return super().get_limit(request)
+
+    def get_offset(self, request: Request) -> int:
+        _check_number(request, "offset", 0)
+        return super().get_offset(request)
+
+
+def _check_number(request: Request, name: str, least: int) -> None:
+    """The library takes its default for a number that is none, and shows another page than was asked for."""
+    given = request.query_params.get(name, "")
+    if given and not (given.isascii() and given.isdecimal() and len(given) < 100 and int(given) >= least):
+        raise exceptions.ValidationError({name: [f"Use a whole number from {least} on."]})
 
 
 class CleanJSON(JSONParser):  # type: ignore[misc]

@@ -115,7 +115,7 @@ class Live:
         self._rollout = Rollout(_running(self._sample))
         self._broken = ""
         self._due, self._shipped = time.monotonic() + FIRST, time.monotonic()
-        self._visits: dict[tuple[int, str, str], list[int]] = {}
+        self._visits: dict[tuple[int, str, str, str], list[int]] = {}
         self._visits_sent = time.monotonic()
 
     def run(self) -> None:
@@ -168,7 +168,7 @@ class Live:
     def _visit(self, person: Person, at: float) -> list[Fact]:
         rng, version = self._story.rng, self._rollout.version_of(person)
         minute = int(at) // 60 * 60
-        self._visits.setdefault((minute, version, person.platform), [0, 0])[0] += 1
+        self._visits.setdefault((minute, version, person.platform, person.id), [0, 0])[0] += 1
         rate = BROKEN if version == self._broken else USUAL
         found = [self._story.search(person, at, version, rate)]
         if rng.random() < 0.6:

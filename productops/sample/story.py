@@ -33,7 +33,7 @@ FAILURE_RATE, BROKEN_RATE, CRASH_RATE = 0.04, 0.34, 0.006
 #: Chance that a visit by somebody who has the new feature tries it, and that they ever do so again.
 TRY_RATE, AGAIN_RATE = 0.013, 0.06
 #: Share of failed checkouts that also send an error report.
-REPORTED = 0.03
+REPORTED = 0.15
 
 
 class Fact(NamedTuple):
@@ -52,11 +52,11 @@ class Fact(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """Facts of one hour (less at the end), and visits: (minute, release, platform) -> [visits, crashed]."""
+    """Facts of one hour (less at the end), and visits: (minute, release, platform, person) -> [visits, crashed]."""
 
     until: float
     facts: list[Fact]
-    visits: dict[tuple[int, str, str], list[int]]
+    visits: dict[tuple[int, str, str, str], list[int]]
 
 
 class Decks:
@@ -127,7 +127,7 @@ class Narrator:
     def _visit(self, told: Hour, person: Person, at: datetime, release: str) -> None:
         rng, begin = self.rng, at.timestamp()
         minute = int(begin) // 600 * 600
-        visits = told.visits.setdefault((minute, release, person.platform), [0, 0])
+        visits = told.visits.setdefault((minute, release, person.platform, person.id), [0, 0])
         visits[0] += 1
         visits[1] += self._decks.draw(CRASH_RATE, "crash", release)
         if rng.random() < 0.5:

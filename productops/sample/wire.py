@@ -156,8 +156,8 @@ def _group(client: Client, at: float) -> dict[str, Any]:
 def sentry_sessions(hour: Hour, to: Account) -> Iterator[Request]:
     """One envelope per platform; in it one item per release."""
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for (minute, release, platform), (visits, crashed) in sorted(hour.visits.items()):
-        row = {"started": _iso(minute), "exited": visits - crashed}
+    for (minute, release, platform, person), (visits, crashed) in sorted(hour.visits.items()):
+        row = {"started": _iso(minute), "did": person, "exited": visits - crashed}
         rows.setdefault(platform, {}).setdefault(release, []).append(row | ({"crashed": crashed} if crashed else {}))
     for platform, of_release in rows.items():
         items = []

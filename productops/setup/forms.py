@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import NewPerson, text
-from releases.models import Product
+from releases.models import VERSION, Product
 
 if TYPE_CHECKING:
     ProductModelForm = forms.ModelForm[Product]
@@ -37,7 +37,9 @@ class ProductForm(ProductModelForm):
 
 
 class DeployForm(forms.Form):
-    version = forms.CharField(label=_("Version"), max_length=120, widget=text("off", placeholder="2.4.0"))
+    version = forms.CharField(
+        label=_("Version"), max_length=120, widget=text("off", placeholder="2.4.0"), validators=[VERSION]
+    )
     environment = forms.CharField(label=_("Environment"), max_length=40, initial="production")
     percentage = forms.IntegerField(
         label=_("Share of users, %"), min_value=0, max_value=100, required=False, initial=100

@@ -141,7 +141,7 @@ def check(parsed: Parsed) -> None:
     orjson.dumps(parsed.reply)
     events = [Event._make(parts) for parts in orjson.loads(orjson.dumps([event[:] for event in parsed.events]))]
     signals = {(event.kind, event.name): place for place, event in enumerate(events, 1)}
-    known = grouping.Known(signals, {}, frozenset(), frozenset())
+    known = grouping.Known(signals, {}, frozenset(), frozenset(), frozenset())
     for place in grouping.group(events, known).places:
         assert place.sum.timed < 2**31 * len(events), place.sum.timed
     kept = [event for chunk in chunks.chunked(events) for event in chunks.unpack(chunks.pack(chunk))]

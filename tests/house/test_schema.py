@@ -31,6 +31,9 @@ PROMISED = {
     ("/api/v1/customers", "get"),
     ("/api/v1/customers", "post"),
     ("/api/v1/outcomes", "get"),
+    ("/api/v1/signals", "get"),
+    ("/api/v1/signals/{id}", "get"),
+    ("/api/v1/signals/{id}", "patch"),
     ("/api/v1/limits", "get"),
     ("/api/v1/limits", "put"),
 }

@@ -105,11 +105,15 @@ def test_the_whole_story_is_told_by_the_hub_itself(clean):
     assert set(found.values()) == {"healthy"}
     assert len(found) == 5
 
-    regression = Regression.objects.get(is_active=True)
+    regression = Regression.objects.get(is_active=True, signal__kind="use")
     assert (regression.signal.name, regression.slice) == ("checkout", "plan=Free")
     incident = Incident.objects.get(regression=regression)
     assert incident.status == "new"
     assert 0 < incident.impact["heard"] < incident.impact["silent"]
+    fault = Regression.objects.get(is_active=True, signal__kind="fault")
+    assert (fault.release.version, fault.evidence["state"]) == ("2.4.0", "new")
+    assert "discountLimit" in str(fault.signal.fault)
+    assert not Incident.objects.filter(regression=fault).exists()  # the release is worse anyway
     statuses = set(Incident.objects.of(sample.workspace).values_list("status", flat=True))
     assert statuses >= {
         "new",

@@ -46,6 +46,22 @@ def _release(world: World) -> Kwargs:
     return {"pk": world.releases[0].pk}
 
 
+def _fault(world: World) -> Kwargs:
+    return {"pk": world.faults[0].pk}
+
+
+def _tuned(world: World) -> Kwargs:
+    return {"pk": world.signals[0].pk}
+
+
+def _judgement(world: World) -> Kwargs:
+    return {"pk": world.releases[0].pk, "judgement": world.judgements[0].pk}
+
+
+def _backtest(world: World) -> Kwargs:
+    return {"pk": world.backtests[0].pk}
+
+
 def _customer(world: World) -> Kwargs:
     return {"pk": world.customers[0].pk}
 
@@ -123,7 +139,15 @@ PAGES: dict[str, Route] = {
     "feedback:edit_customer": Route("customer.edit", "GP", _customer),
     "releases:index": Route(VIEW, "G"),
     "releases:create": Route("release.edit", "GP"),
+    "releases:backtest": Route(VIEW, "G"),
+    "releases:run_backtest": Route("release.edit", "P"),
+    "releases:backtest_csv": Route(VIEW, "G", _backtest),
     "releases:health": Route(VIEW, "G", _release),
+    "releases:fault": Route(VIEW, "G", _fault),
+    "releases:tune": Route("release.edit", "GP", _tuned),
+    "releases:preview": Route("release.edit", "G", _tuned),
+    "releases:history": Route(VIEW, "G", _release),
+    "releases:questions": Route(VIEW, "G", _judgement),
     "releases:deploy": Route("release.edit", "GP", _release),
     "releases:adoption_data": Route(VIEW, "G", _release),
     "releases:signal": Route(VIEW, "G", _signal),
@@ -166,6 +190,8 @@ API: dict[str, Api] = {
     "api:deploys": Api({"GET": VIEW, "POST": "release.edit"}, _version),
     "api:health": Api({"GET": VIEW}, _version),
     "api:rollups": Api({"GET": VIEW}),
+    "api:signals": Api({"GET": VIEW}),
+    "api:signal": Api({"GET": VIEW, "PATCH": "release.edit"}, _tuned),
     "api:regressions": Api({"GET": VIEW}),
     "api:incidents": Api({"GET": VIEW}),
     "api:incident": Api({"GET": VIEW, "PATCH": TRIAGE}, _incident),

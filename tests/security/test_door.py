@@ -484,6 +484,7 @@ def test_other_methods(hub, method):
         for path in ("/api/v1/events", f"/api/{hub.product.pk}/envelope/"):
             response = client.request(method, path, headers={"Authorization": f"Bearer {hub.key}"})
             assert response.status_code == 405
+            assert response.headers["allow"] == "OPTIONS, POST"
             assert response.headers["x-content-type-options"] == "nosniff"
 
 

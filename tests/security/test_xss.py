@@ -308,6 +308,8 @@ HTML = sorted(
         "releases:signal_csv",
         "releases:signal_data",
         "releases:adoption_data",
+        "releases:questions",
+        "releases:backtest_csv",
         "setup:welcome",
         "styleguide",
     }

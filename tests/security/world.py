@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 from django.utils import timezone
 
 from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
@@ -15,8 +16,12 @@ from activity.models import Event as Activity
 from feedback.models import Complaint, Contact, Customer
 from incidents import attending, ledger
 from incidents.models import Incident, Report, Update
+from metrics import replaying
+from metrics.detection.asking import Question
+from metrics.detection.evidence import Side
+from metrics.intake.event import Event
 from metrics.intake.inbox import hour_of
-from metrics.models import IngestKey, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
+from metrics.models import Backtest, IngestKey, Judgement, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
 from releases.models import Feature, Product, Release
 from tests import make
 
@@ -40,6 +45,9 @@ class World:
     releases: list[Release] = field(default_factory=list)
     features: list[Feature] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    faults: list[Signal] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    backtests: list[Backtest] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     customers: list[Customer] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
@@ -127,7 +135,21 @@ def _use(world: World, start: int, n: int, say: Say) -> None:
                     value=120.0 + k,
                 )
             )
+        events.append(_error(world, i, now - 600, say))
     make.counted(world.product, events)
+    world.faults = list(Signal.objects.filter(product=world.product, kind="fault").order_by("pk"))
+
+
+def _error(world: World, i: int, at: float, say: Say) -> Event:
+    place = {"filename": say("file", i, 200), "function": say("function", i, 120), "lineno": 7}
+    props = {
+        "group": f"{i:032x}", "group_version": 1, "type": say("type", i, 200), "value": say("value", i, 2000),
+        "culprit": say("culprit", i, 400), "frames": [place],
+    }  # fmt: skip
+    return make.event(
+        "errors", kind="error", release=world.releases[i].version, at=at, customer=say("external", i, 120), bad=1,
+        platform=say("platform", i, 40), feature=world.features[i].name, props=props,
+    )  # fmt: skip
 
 
 def _say(world: World, i: int, say: Say) -> None:
@@ -163,6 +185,7 @@ def _work(world: World, i: int, say: Say) -> None:
     now, release, signal = timezone.now(), world.releases[i], world.signals[i]
     trace = make.evidence(signal=signal.pk, name=signal.name, feature=say("feature", i, 80))
     trace["slice"] = f"plan={say('plan', i, 40)}"
+    trace["places"] = [{"name": trace["slice"], "share": 0.9, "traffic": 0.2}]
     regression = Regression.objects.create(
         release=release,
         environment="production",
@@ -174,15 +197,33 @@ def _work(world: World, i: int, say: Say) -> None:
         started_at=now - timedelta(hours=1),
     )
     quiet = {**trace, "measure": "volume", "status": "not_enough", "n_new": 3.0, "needed": 10.0}
+    fault = {
+        **trace, "signal": world.faults[i].pk, "name": say("fault", i, 160), "kind": "fault", "state": "new",
+        "measure": "error_rate", "method": "faults", "started_at": now.isoformat(),
+    }  # fmt: skip
     Verdict.objects.create(
         release=release,
         environment="production",
         verdict="regressed",
         reasons={"worse": 1, "not_enough": 1},
         trace=[trace, quiet],
+        faults=[fault],
         share=0.5,
         data_up_to=now,
     )
+    asked = Question("concurrent_rate", {"old": _side(5), "new": _side(9), "signals": 1})
+    answer = asdict(asked.answer())
+    verdict = Verdict.objects.get(release=release)
+    verdict.trace = [{**answer, "signal": signal.pk, "name": signal.name, "kind": "use", "state": "", "places": []}]
+    verdict.faults = []
+    replaying.keep(verdict, None, [asked, Question("faults", {"seen": []})], now)
+    world.judgements.append(Judgement.objects.get(release=release))
+    flag = {**trace, "after_min": 30.0, "is_flag": True, "with": False}
+    told_of = {"began": now.isoformat(), "measures": 9, "flags": [flag]}
+    result = {"releases": [{"pk": release.pk, "version": release.version, **told_of}], "quiet": [told_of]}
+    name = say("backtest", i, 200)
+    backtest = Backtest.objects.create(product=world.product, by=world.owner, name=name, done_at=now, margin=0.3, result=result)
+    world.backtests.append(backtest)
     attending.open_incidents(now)
     found = Incident.objects.get(regression=regression)
     told = Incident.objects.report(
@@ -200,6 +241,10 @@ def _work(world: World, i: int, say: Say) -> None:
         ledger.weigh(incident, now)
         incident.refresh_from_db()
     world.incidents += [told, found]
+
+
+def _side(bad: int) -> Side:
+    return Side(np.full(20, 100.0), np.full(20, float(bad)))
 
 
 def _receive(world: World, i: int, say: Say) -> None:
