@@ -15,6 +15,8 @@ from productops.lib.embedded import Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, "manage.py"]
+#: Seconds that all tests may take, three times what they take on four cores.
+LONGEST = 40 * 60
 
 
 USAGE = """usage: bin/test [--servers] [--pytest-only] [PATH or pytest option ...]
@@ -98,11 +100,23 @@ def pytest(passed_on: list[str], env: dict[str, str], is_whole: bool) -> int:
         argv += ["-n", str(min(cores, 8)), "--dist", "worksteal"]
     process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL)
     try:
-        return process.wait()
+        return process.wait(LONGEST)
+    except subprocess.TimeoutExpired:
+        print(f"The tests did not end within {LONGEST // 60} minutes.", flush=True)
+        return 1
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C would; a run that does not unwind is killed."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
             process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":
