@@ -59,6 +59,7 @@ def base() -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(64),
         "BASE_URL": "http://127.0.0.1:8000",
         "DEBUG": "0",
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": "",
     }
 

@@ -26,14 +26,14 @@ def release(shop):
     return make.release(shop, "2.0", at=BEGAN)
 
 
-def used(shop, since: datetime, until: datetime, but: tuple[datetime, datetime] | None = None, n: int = 100) -> None:
+def used(shop, since: datetime, until: datetime, but: tuple[datetime, datetime] | None = None, n: int = 400) -> None:
     rng, events, at = random.Random(1), [], since
     while at < until:
         if but is None or not but[0] <= at < but[1]:
             version = "2.0" if at >= BEGAN else "1.0"
             many = n + rng.randrange(n // 5)
             for name in ("checkout", "search"):
-                bad = sum(rng.random() < 0.05 for _use in range(many))
+                bad = max(0, round(rng.gauss(0.05 * many, (0.05 * 0.95 * many) ** 0.5)))
                 events.append(make.event(name, at=at.timestamp() + 1, release=version, user="", n=many, bad=bad))
         at += timedelta(minutes=5)
     make.counted(shop, events)
@@ -70,7 +70,7 @@ def test_a_gap_is_no_drop(shop, release):
 
 def test_a_gap_of_yesterday_hides_no_drop_of_today(shop, release):
     used(shop, FOUR_DAYS, BEGAN, but=(BEGAN - timedelta(hours=24), BEGAN - timedelta(hours=20)))
-    used(shop, BEGAN, NOW, n=40)
+    used(shop, BEGAN, NOW, n=160)
     assert volumes(watching.judge(release, "production", NOW)) == {"worse"}
 
 
