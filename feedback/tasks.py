@@ -1,6 +1,8 @@
 """Celery's way in."""
 
-from feedback import adopting
+from django.utils import timezone
+
+from feedback import adopting, silences
 from metrics.periodic import periodic
 
 
@@ -8,3 +10,14 @@ from metrics.periodic import periodic
 def adopt() -> None:
     adopting.adopt_accounts()
     adopting.adopt_messages()
+
+
+@periodic("touched")
+def touched() -> None:
+    silences.find_touched(timezone.now())
+    silences.note_heard(timezone.now())
+
+
+@periodic("fallen")
+def fallen() -> None:
+    silences.find_fallen(timezone.now())

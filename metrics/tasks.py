@@ -28,6 +28,13 @@ def detect() -> None:
     watching.look(timezone.now())
 
 
+@periodic("understand")
+def understand() -> None:
+    from metrics import confusing  # brings arrays, too
+
+    confusing.look(timezone.now())
+
+
 @shared_task
 def backtest(pk: int) -> None:
     from metrics import backtesting  # brings arrays, too

@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from productops.lib import env
 
+# Before anything brings numpy: its matrices are small here, and a fork while its threads end can stand still for ever.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
@@ -177,6 +180,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "weigh": {"task": "incidents.tasks.weigh", "schedule": 60.0, "options": {"expires": 60}},
     "complaints": {"task": "incidents.tasks.complaints", "schedule": 60.0, "options": {"expires": 60}},
     "verify": {"task": "incidents.tasks.verify", "schedule": 60.0, "options": {"expires": 60}},
+    "understand": {"task": "metrics.tasks.understand", "schedule": 300.0, "options": {"expires": 300}},
+    "touched": {"task": "feedback.tasks.touched", "schedule": 600.0, "options": {"expires": 600}},
+    "fallen": {"task": "feedback.tasks.fallen", "schedule": 21_600.0, "options": {"expires": 3600}},
     "tidy": {"task": "metrics.tasks.tidy", "schedule": 600.0, "options": {"expires": 600}},
 }
 

@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from accounts.access import anyone
 from accounts.urls import auth_urlpatterns
-from feedback.api import Customers
+from feedback.api import Customers, OneSilence, Silences
 from feedback.urls import urlpatterns as feedback_patterns
 from incidents import quicklog_views
 from incidents.api import Incidents, OneIncident
@@ -14,7 +14,7 @@ from incidents.quicklog_api import Complaints, OneComplaint
 from metrics.api import Limits, Outcomes, Regressions, Rollups
 from metrics.signals_api import OneSignal, Signals
 from productops import views
-from productops.health.api import Health
+from productops.health.api import Health, ReleaseConfusion
 from releases import sentry_cli as cli
 from releases.api import Deploys, Releases
 
@@ -35,6 +35,7 @@ _log = [
 api = [
     path("releases", Releases.as_view(), name="releases"),
     path("releases/<path:version>/deploys", Deploys.as_view(), name="deploys"),
+    path("releases/<path:version>/confusion", ReleaseConfusion.as_view(), name="confusion"),
     path("releases/<path:version>/health", Health.as_view(), name="health"),
     path("rollups", Rollups.as_view(), name="rollups"),
     path("signals", Signals.as_view(), name="signals"),
@@ -45,6 +46,8 @@ api = [
     path("complaints", Complaints.as_view(), name="complaints"),
     path("complaints/<int:pk>", OneComplaint.as_view(), name="complaint"),
     path("customers", Customers.as_view(), name="customers"),
+    path("silent-customers", Silences.as_view(), name="silences"),
+    path("silent-customers/<int:pk>", OneSilence.as_view(), name="silence"),
     path("limits", Limits.as_view(), name="limits"),
     path("outcomes", Outcomes.as_view(), name="outcomes"),
     path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),

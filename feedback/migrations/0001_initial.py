@@ -113,4 +113,27 @@ class Migration(migrations.Migration):
             model_name='complaint',
             constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['bug', 'not_understood', 'improvement', 'question', 'praise'])), name='complaint_kind'),
         ),
+        migrations.CreateModel(
+            name='Silence',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('reasons', models.JSONField(default=list)),
+                ('is_listed', models.BooleanField(default=True)),
+                ('listed_at', models.DateTimeField()),
+                ('looked_at', models.DateTimeField()),
+                ('heard_at', models.DateTimeField(null=True)),
+                ('left_at', models.DateTimeField(null=True)),
+                ('result', models.CharField(blank=True, choices=[('problem', 'Had a problem'), ('fine', 'All is well'), ('no_answer', 'No answer')], max_length=10)),
+                ('result_at', models.DateTimeField(null=True)),
+                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='silences', to='feedback.customer')),
+                ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='releases.product')),
+                ('release', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='silences', to='releases.release')),
+                ('result_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='silences', to='accounts.workspace')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['workspace', '-listed_at'], name='silence_recent')],
+                'constraints': [models.UniqueConstraint(fields=('product', 'release', 'customer'), name='silence_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('result__in', ['', 'problem', 'fine', 'no_answer'])), name='silence_result')],
+            },
+        ),
     ]

@@ -1,6 +1,7 @@
 from metrics.models.account import Account, Message
 from metrics.models.backfill import Backfill
 from metrics.models.backtest import Backtest
+from metrics.models.confusion import Confusion, FeatureDay, SessionDay, Trial
 from metrics.models.fault import Fault
 from metrics.models.finding import Judgement, Regression, Verdict
 from metrics.models.history import History
@@ -14,10 +15,12 @@ __all__ = [
     "Arrival",
     "Backfill",
     "Backtest",
+    "Confusion",
     "Counter",
     "CustomerDay",
     "EventChunk",
     "Fault",
+    "FeatureDay",
     "History",
     "Inbox",
     "IngestKey",
@@ -32,8 +35,10 @@ __all__ = [
     "Regression",
     "RollupHour",
     "RollupMinute",
+    "SessionDay",
     "Signal",
     "SliceValue",
+    "Trial",
     "UserDay",
     "Verdict",
 ]

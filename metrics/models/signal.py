@@ -18,7 +18,9 @@ OTHER = "other"
 
 
 #: What people may set of a signal.
-TUNED = ("margin", "fewest", "volume_worse", "muted_until")
+TUNED = ("margin", "fewest", "volume_worse", "muted_until", "part")
+#: What a signal may be a part of; "": as its name says (detection/sessions.py).
+PARTS = ("", "start", "finish", "help", "retry", "none")
 #: A margin as wide as a doubling would hide what the hub promises to see.
 WIDEST = 0.9
 
@@ -40,6 +42,7 @@ class Signal(models.Model):
     fewest = models.PositiveIntegerField(null=True)  # uses of a new release below which nothing is said
     volume_worse = models.SmallIntegerField(default=-1)  # -1: less is worse, 1: more is, 0: either is
     muted_until = models.DateTimeField(null=True)  # until then it is shown, but makes no release bad
+    part = models.CharField(max_length=6, blank=True)  # of a feature, see detection/sessions.py; "": as its name says
 
     class Meta:
         constraints = [
@@ -48,6 +51,7 @@ class Signal(models.Model):
                 condition=models.Q(margin=None) | models.Q(margin__range=(0, WIDEST)), name="signal_margin"
             ),
             models.CheckConstraint(condition=models.Q(volume_worse__in=(-1, 0, 1)), name="signal_volume"),
+            models.CheckConstraint(condition=models.Q(part__in=PARTS), name="signal_part"),
         ]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from feedback.models import Complaint
 from incidents.models import Incident
 from metrics import words
 from metrics.models import Verdict
-from productops.health import page
+from productops.health import confusion, page
 from releases.api import version_of
 
 
@@ -69,3 +69,37 @@ class Health(APIView):
             "complaints": Complaint.objects.filter(release=release).count(),
         }
         return Response(HealthSerializer(body).data)
+
+
+class ConfusionSerializer(serializers.Serializer[Any]):
+    version = serializers.CharField()
+    product = serializers.CharField()
+    environment = serializers.CharField()
+    headline = serializers.CharField()
+    features = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="one entry per feature: status confusing, same or not_enough, sessions without errors, those"
+        " confused, accounts, share with its 95 % interval, the others' share, change against theirs, signs",
+    )
+
+
+class ReleaseConfusion(APIView):
+    acts = {"GET": "workspace.view"}
+
+    @extend_schema(
+        operation_id="releases_confusion",
+        parameters=[OpenApiParameter("product", str), OpenApiParameter("environment", str)],
+        responses=ConfusionSerializer,
+    )
+    def get(self, request: Request, version: str) -> Response:
+        release = version_of(request, version, request.query_params.get("product"))
+        environment = request.query_params.get("environment", "production").replace("\x00", "")[:40]
+        rows = confusion.rows(release, environment)
+        body = {
+            "version": release.version,
+            "product": release.product.slug,
+            "environment": environment,
+            "headline": confusion.headline(release, rows),
+            "features": [row.found.as_json() for row in rows],
+        }
+        return Response(ConfusionSerializer(body).data)

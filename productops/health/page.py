@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from feedback.models import Complaint
+from feedback.models import Complaint, Silence
 from incidents.models import Incident
 from metrics import charts, measures, words
-from metrics.models import Verdict
+from metrics.models import Confusion, Verdict
 from releases.models import Release
 
 #: What people look for first.
@@ -56,6 +56,9 @@ class Health:
     incidents: list[Incident]
     complaints: list[Complaint]
     complaint_count: int
+    confused: list[Confusion]
+    silent: int
+    wrote: int
     previous: Release | None
     deploys: list[Any]
 
@@ -102,9 +105,22 @@ def load(release: Release, environment: str | None, now: datetime) -> Health:
         ),
         complaints=list(complaints.select_related("customer", "feature").newest_first()[:8]),
         complaint_count=complaints.count(),
+        confused=list(
+            Confusion.objects.filter(release=release, environment=chosen, is_active=True)
+            .select_related("feature")
+            .order_by("feature__name")
+        ),
+        silent=Silence.objects.filter(release=release).open().values("customer").count(),
+        wrote=_wrote(complaints),
         previous=release.previous(),
         deploys=deploys,
     )
+
+
+def _wrote(complaints: QuerySet[Complaint]) -> int:
+    """How many customers."""
+    said = complaints.exclude(customer=None).exclude(kind=Complaint.Kind.PRAISE)
+    return said.values("customer").distinct().count()
 
 
 def told_faults(verdict: Verdict | None) -> list[words.Trace]:

@@ -26,9 +26,13 @@ from productops.lib.tell import percent, whole
 _MUTES = {"1": gettext_lazy("for a day"), "7": gettext_lazy("for a week"), "30": gettext_lazy("for 30 days")}
 MOST = 2**31 - 1
 _VOLUMES = {-1: gettext_lazy("falls"), 1: gettext_lazy("rises"), 0: gettext_lazy("does either")}
+_PARTS = {
+    "": gettext_lazy("what its name says"), "none": gettext_lazy("a plain use"), "start": gettext_lazy("the beginning"),
+    "finish": gettext_lazy("the end"), "help": gettext_lazy("looking for help"), "retry": gettext_lazy("trying again"),
+}  # fmt: skip
 _NAMES = {
     "margin": gettext_lazy("margin"), "fewest": gettext_lazy("least uses"), "volume_worse": gettext_lazy("volume"),
-    "muted_until": gettext_lazy("muted until"),
+    "muted_until": gettext_lazy("muted until"), "part": gettext_lazy("part of its feature"),
 }  # fmt: skip
 
 
@@ -48,9 +52,14 @@ class TuneForm(forms.Form):
         choices=list(_VOLUMES.items()),
     )  # fmt: skip
     mute = forms.ChoiceField(label=gettext_lazy("Mute"), required=False)
+    part = forms.ChoiceField(
+        label=gettext_lazy("In its feature it is"), choices=list(_PARTS.items()), required=False,
+        help_text=gettext_lazy("Says what was begun and not finished, and where help was looked for."),
+    )  # fmt: skip
 
     def __init__(self, given: Any, signal: Signal) -> None:
         initial: dict[str, Any] = {"volume_worse": signal.volume_worse, "fewest": signal.fewest, "mute": ""}
+        initial["part"] = signal.part
         if signal.margin is not None:
             initial["margin"] = round(signal.margin * 100)
         self.signal = signal
@@ -77,6 +86,7 @@ class TuneForm(forms.Form):
             "fewest": data["fewest"],
             "volume_worse": data["volume_worse"],
             "muted_until": until,
+            "part": data["part"],
         }
 
 
@@ -124,6 +134,8 @@ def told(signal: Signal) -> list[dict[str, Any]]:
 def _value(name: str, value: Any) -> str:
     if name == "volume_worse":
         return str(_VOLUMES[value])
+    if name == "part":
+        return str(_PARTS[value])
     if value is None:
         return "–"
     if name == "margin":

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from productops.health import backtest, fault, history, tune, views
+from productops.health import backtest, confusion, fault, history, tune, views
 
 app_name = "releases"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("w/<slug:slug>/releases/errors/<int:pk>/", fault.fault, name="fault"),
     path("w/<slug:slug>/releases/signals/<int:pk>/tune/", tune.tune, name="tune"),
     path("w/<slug:slug>/releases/signals/<int:pk>/preview/", tune.preview, name="preview"),
+    path("w/<slug:slug>/releases/confusion/<int:pk>/", confusion.answer, name="answer_confusion"),
+    path(f"{_ONE}confusion/", confusion.confusion, name="confusion"),
     path(_ONE, views.health, name="health"),
     path(f"{_ONE}history/", history.history, name="history"),
     path(f"{_ONE}history/<int:judgement>.json", history.questions, name="questions"),

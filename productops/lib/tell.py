@@ -30,11 +30,20 @@ def bare_percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else formats.number_format(round(share * 100, digits), digits)
 
 
+def points(share: float | None, digits: int = 1) -> str:
+    """A difference of shares, in points of percent: 0.123 -> +12.3; a true minus for less."""
+    if share is None:
+        return "–"
+    value = round(share * 100, digits)
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return f"{sign}{formats.number_format(abs(value), digits)}"
+
+
 def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
     if value >= 10_000:
-        return f"{formats.number_format(value / 1000, 1)}{_NARROW}s"
+        return f"{formats.number_format(round(value / 1000, 1), 1)}{_NARROW}s"
     return f"{whole(value)}{_NARROW}ms"
 
 

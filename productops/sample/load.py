@@ -18,10 +18,10 @@ from django.db.models import Sum
 
 from accounts.models import Membership, User, Workspace
 from activity.models import Event, record
-from feedback import adopting
+from feedback import adopting, silences
 from incidents import attending
 from incidents.models import Incident
-from metrics import partitions, watching
+from metrics import confusing, partitions, watching
 from metrics.counting import drain
 from metrics.models import Account as Named
 from metrics.models import Inbox, IngestKey, Outcome, Regression
@@ -44,7 +44,7 @@ _LOOSE = (
     "metrics_inbox", "metrics_event", "metrics_event_seen", "metrics_rollup_minute", "metrics_rollup_hour",
     "metrics_arrival", "metrics_counter",
     "metrics_customer_day", "metrics_user_day", "metrics_outcome", "metrics_refusal", "metrics_quarantine",
-    "metrics_processed_batch",
+    "metrics_processed_batch", "metrics_featureday",
 )  # fmt: skip
 
 
@@ -118,6 +118,10 @@ def _load(now: datetime, scale: float) -> Sample:
     clock.lap("people")
     clock.told["verdicts"] = _judge(product, released, now)
     clock.lap("verdicts")
+    confusing.look(now)
+    silences.find_touched(now)
+    silences.find_fallen(now)
+    clock.lap("silence")
     for incident in Incident.objects.of(workspace).exclude(regression=None).filter(status="new"):
         desk.join_newest(incident)
     record(workspace, LOADED, workspace, at=now)

@@ -17,6 +17,7 @@ for _told in (
     tell.whole,
     tell.percent,
     tell.bare_percent,
+    tell.points,
     tell.milliseconds,
     tell.money,
     tell.ago,

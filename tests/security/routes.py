@@ -62,6 +62,10 @@ def _backtest(world: World) -> Kwargs:
     return {"pk": world.backtests[0].pk}
 
 
+def _silence(world: World) -> Kwargs:
+    return {"pk": world.silences[0].pk}
+
+
 def _customer(world: World) -> Kwargs:
     return {"pk": world.customers[0].pk}
 
@@ -136,6 +140,8 @@ PAGES: dict[str, Route] = {
     "feedback:customers": Route(VIEW, "G"),
     "feedback:create_customer": Route("customer.edit", "GP"),
     "feedback:customer": Route(VIEW, "G", _customer),
+    "feedback:silent": Route(VIEW, "G"),
+    "feedback:answer_silent": Route("customer.edit", "P", _silence),
     "feedback:edit_customer": Route("customer.edit", "GP", _customer),
     "releases:index": Route(VIEW, "G"),
     "releases:create": Route("release.edit", "GP"),
@@ -143,6 +149,8 @@ PAGES: dict[str, Route] = {
     "releases:run_backtest": Route("release.edit", "P"),
     "releases:backtest_csv": Route(VIEW, "G", _backtest),
     "releases:health": Route(VIEW, "G", _release),
+    "releases:confusion": Route(VIEW, "G", _release),
+    "releases:answer_confusion": Route("release.edit", "P", lambda world: {"pk": world.confusions[0].pk}),
     "releases:fault": Route(VIEW, "G", _fault),
     "releases:tune": Route("release.edit", "GP", _tuned),
     "releases:preview": Route("release.edit", "G", _tuned),
@@ -189,6 +197,9 @@ API: dict[str, Api] = {
     "api:releases": Api({"GET": VIEW, "POST": "release.edit"}),
     "api:deploys": Api({"GET": VIEW, "POST": "release.edit"}, _version),
     "api:health": Api({"GET": VIEW}, _version),
+    "api:confusion": Api({"GET": VIEW}, _version),
+    "api:silences": Api({"GET": VIEW}),
+    "api:silence": Api({"PATCH": "customer.edit"}, _silence),
     "api:rollups": Api({"GET": VIEW}),
     "api:signals": Api({"GET": VIEW}),
     "api:signal": Api({"GET": VIEW, "PATCH": "release.edit"}, _tuned),

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
 from activity.models import Event as Activity
-from feedback.models import Complaint, Contact, Customer
+from feedback.models import Complaint, Contact, Customer, Silence
 from incidents import attending, ledger
 from incidents.models import Incident, Report, Update
 from metrics import replaying
@@ -21,7 +21,20 @@ from metrics.detection.asking import Question
 from metrics.detection.evidence import Side
 from metrics.intake.event import Event
 from metrics.intake.inbox import hour_of
-from metrics.models import Backtest, IngestKey, Judgement, Outcome, Quarantine, Refusal, Regression, Signal, Verdict
+from metrics.models import (
+    Backtest,
+    Confusion,
+    FeatureDay,
+    IngestKey,
+    Judgement,
+    Outcome,
+    Quarantine,
+    Refusal,
+    Regression,
+    SessionDay,
+    Signal,
+    Verdict,
+)
 from releases.models import Feature, Product, Release
 from tests import make
 
@@ -48,6 +61,8 @@ class World:
     faults: list[Signal] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
     backtests: list[Backtest] = field(default_factory=list)
+    confusions: list[Confusion] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     customers: list[Customer] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
@@ -224,6 +239,7 @@ def _work(world: World, i: int, say: Say) -> None:
     name = say("backtest", i, 200)
     backtest = Backtest.objects.create(product=world.product, by=world.owner, name=name, done_at=now, margin=0.3, result=result)
     world.backtests.append(backtest)
+    _miss(world, i, say)
     attending.open_incidents(now)
     found = Incident.objects.get(regression=regression)
     told = Incident.objects.report(
@@ -241,6 +257,32 @@ def _work(world: World, i: int, say: Say) -> None:
         ledger.weigh(incident, now)
         incident.refresh_from_db()
     world.incidents += [told, found]
+
+
+def _miss(world: World, i: int, say: Say) -> None:
+    """A feature that is not understood, and a customer who says nothing."""
+    now, release, feature = timezone.now(), world.releases[i], world.features[i]
+    share = {"value": 0.5, "low": 0.4, "high": 0.6}
+    numbers = {"feature": feature.name, "share": share, "others": share, "sessions": 40}
+    world.confusions.append(
+        Confusion.objects.create(release=release, environment="production", feature=feature, numbers=numbers)
+    )
+    place = {"product_id": world.product.pk, "day": now.date(), "feature_id": feature.pk, "release_id": release.pk}
+    FeatureDay.objects.create(
+        **place, environment="production", customer=say("external", i, 120), sessions=40, users=3, confused=20, rage=20
+    )
+    SessionDay.objects.get_or_create(product=world.product, day=now.date(), defaults={"read_at": now, "every": 2})
+    reasons = [
+        {"code": "errors", "signal": say("signal", i, 100), "failures": 5, "uses": 9, "usual": 0.1},
+        {"code": "confusion", "feature": say("feature", i, 80), "confused": 2, "sessions": 3},
+        {"code": "drop", "uses": 3, "usual": 12.5, "days": 4},
+    ]
+    world.silences.append(
+        Silence.objects.create(
+            workspace=world.workspace, product=world.product, release=release, customer=world.customers[i],
+            reasons=reasons, listed_at=now, looked_at=now,
+        )
+    )  # fmt: skip
 
 
 def _side(bad: int) -> Side:
