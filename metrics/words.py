@@ -84,6 +84,8 @@ def interval(trace: Trace) -> str:
         return f"{bare_percent(1 - high, 2)}–{bare_percent(1 - low, 2)}"
     if trace["measure"] == measures.COMPLAINTS:
         return f"{_per_thousand(low)}–{_per_thousand(high)}"
+    if trace["measure"] == measures.CONVERSION:
+        low, high = max(0.0, low), min(1.0, high)  # the method knows no bounds, readers do
     if trace["measure"] in measures.SHARES:
         return f"{bare_percent(low)}–{bare_percent(high)}"
     return f"{whole(low)}–{whole(high)}"

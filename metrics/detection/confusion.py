@@ -59,12 +59,14 @@ def share(sums: Sums, level: float = LEVEL) -> Interval:
 
 
 def _size(sums: Sums, level: float) -> float:
-    """Effective sessions."""
+    """Effective sessions. A few accounts tell little of how alike the sessions of one are; so one more is thought of,
+    whose sessions are all alike: else intervals of a dozen accounts hold the truth 91 times in 100, not 95."""
     p, m = sums.k / sums.n, sums.accounts
     size = sums.n
     if 0 < p < 1 and m > 1:
-        spread = max(0.0, sums.kk - 2 * p * sums.kn + p * p * sums.nn) * m / (m - 1)
-        size = min(sums.n, p * (1 - p) * sums.n * sums.n / spread) if spread else sums.n
+        seen = max(0.0, sums.kk - 2 * p * sums.kn + p * p * sums.nn)
+        spread = (seen + p * (1 - p) * sums.nn / m) * m / (m - 1) / (1 + 1 / m)
+        size = min(sums.n, p * (1 - p) * sums.n * sums.n / spread)
     elif m > 1:
         # Nobody, or everybody: nothing tells how alike the sessions of one are, so an account counts once at least.
         size = min(sums.n, max(m, sums.n * sums.n / sums.nn))
