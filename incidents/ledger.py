@@ -17,7 +17,7 @@ from feedback.models import Complaint, Customer
 from incidents import impact
 from incidents.models import Impact, Incident, Report
 from metrics import series
-from metrics.intake.event import FAULT
+from metrics.intake.event import FAULT, REFUSAL
 from metrics.models import CustomerDay, Signal
 
 #: Uses of a feature that the table of touched customers can show.
@@ -163,7 +163,8 @@ def _share(incident: Incident, now: datetime) -> tuple[float | None, float | Non
         return None, None
     until = min(now, timezone.now())
     # Errors have no denominator of their own: they are counted per use and visit.
-    uses = series.uses(incident.product_id) if incident.signal and incident.signal.kind in ("error", FAULT) else []
+    is_error = incident.signal is not None and incident.signal.kind in ("error", FAULT, REFUSAL)
+    uses = series.uses(incident.product_id) if is_error else []
     frame = series.load(
         incident.product_id,
         incident.environment or "production",

@@ -16,7 +16,8 @@ from metrics.detection import fixed
 from metrics.detection.evidence import FloatArray
 from metrics.detection.histogram import bin_of, slow_counts
 from metrics.detection.rates import design_effect
-from metrics.models import CustomerDay
+from metrics.intake.event import REFUSAL
+from metrics.models import CustomerDay, Signal
 from releases.models import Deploy, Release
 
 #: What is said of a fix. Only FIXED verifies, only BROKEN and COMPLAINED reopen.
@@ -39,7 +40,9 @@ Proof = dict[str, Any]
 def prove(incident: Incident, now: datetime) -> Proof | None:
     """What can be said of the fix at `now`; None when nothing is measured that could tell."""
     evidence = incident.regression.evidence if incident.regression else None
-    if incident.resolved_at is None or not evidence or not incident.signal_id or not _is_provable(evidence):
+    if incident.resolved_at is None or not evidence or not incident.signal:
+        return None
+    if not _is_provable(incident.signal, evidence):
         return None
     environment, fix = incident.environment or "production", incident.fix_release
     proof: Proof = {
@@ -82,8 +85,9 @@ def _answer(proof: Proof, now: datetime) -> str:
     return FIXED
 
 
-def _is_provable(evidence: dict[str, Any]) -> bool:
-    return evidence["measure"] in (*measures.TROUBLE, measures.P95)
+def _is_provable(signal: Signal, evidence: dict[str, Any]) -> bool:
+    """What was refused names no release that could hold the fix."""
+    return signal.kind != REFUSAL and evidence["measure"] in (*measures.TROUBLE, measures.P95)
 
 
 def _arrived(fix: Release, environment: str, now: datetime) -> datetime | None:

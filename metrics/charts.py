@@ -11,6 +11,7 @@ from metrics import series
 from metrics.detection.evidence import FloatArray
 from metrics.detection.histogram import quantile
 from metrics.detection.rates import wilson
+from metrics.intake.event import REFUSAL
 from metrics.measures import COMPLAINTS, CONVERSION, COUNTS, ERRORS, HURT, SLOWNESS, VOLUME
 from metrics.models import Signal
 from releases.models import WATCH, Deploy, Release
@@ -75,8 +76,11 @@ def window(release: Release, environment: str, now: datetime) -> Window:
 def points(release: Release, environment: str, signal: Signal, measure: str, at: Window) -> list[Point]:
     per = _per(release.product_id, measure)
     frame = _frame(release, environment, signal, measure, per, at)
-    new, older = {release.pk}, _older(release, frame, signal.pk)
-    pair = [_values(frame, signal.pk, ids, measure, per) for ids in (older, new)]
+    if signal.kind == REFUSAL:
+        pair = _halves(frame, _values(frame, signal.pk, None, measure, per), at)
+    else:
+        new, older = {release.pk}, _older(release, frame, signal.pk)
+        pair = [_values(frame, signal.pk, ids, measure, per) for ids in (older, new)]
     return [
         Point(frame.at(bucket), *_point(pair[0], bucket), *_point(pair[1], bucket)) for bucket in range(frame.buckets)
     ]
@@ -125,7 +129,8 @@ def sparks(
         signal, measure = int(str(trace["signal"])), str(trace["measure"])
         per = visits if measure in (CONVERSION, COMPLAINTS) else {*uses, *visits}
         whole = _values(frame, signal, None, measure, per)[0]
-        ours = whole if measure in COUNTS else _values(frame, signal, {release.pk}, measure, per)[0]
+        is_of_all = measure in COUNTS or trace["kind"] == REFUSAL
+        ours = whole if is_of_all else _values(frame, signal, {release.pk}, measure, per)[0]
         line = [*whole[:cut].tolist(), *ours[cut:].tolist()]
         found[signal, measure] = [None if value != value else value for value in line]
     return found
@@ -133,9 +138,8 @@ def sparks(
 
 def adoption(release: Release, environment: str, at: Window) -> list[tuple[datetime, float | None, int]]:
     """Per bucket: the release's share of all events (0..1) and how many there were."""
-    frame = series.load(
-        release.product_id, environment, at.since, at.until, at.step, table=at.table
-    )
+    signals = series.sent(release.product_id)
+    frame = series.load(release.product_id, environment, at.since, at.until, at.step, table=at.table, signals=signals)
     ours, total = np.zeros(frame.buckets), np.zeros(frame.buckets)
     for _signal, of_release, _slice, cells in frame.cells:
         total = total + cells.n
@@ -184,6 +188,16 @@ def _values(frame: series.Frame, signal: int, releases: set[int] | None, measure
         found = wilson(float(min(bad[bucket], n[bucket])), float(n[bucket]))
         low[bucket], high[bucket] = found.low, found.high
     return rate, low, high, n
+
+
+def _halves(frame: series.Frame, values: Values, at: Window) -> list[Values]:
+    """Of what has no release: before the deploy, and since."""
+    cut = max(0, (int(at.began.timestamp()) - frame.since) // frame.step)
+    is_before = np.arange(frame.buckets) < cut
+    blanks = (np.nan, np.nan, np.nan, 0.0)
+    before = (np.where(is_before, array, blank) for array, blank in zip(values, blanks, strict=True))
+    since = (np.where(is_before, blank, array) for array, blank in zip(values, blanks, strict=True))
+    return [(*before,), (*since,)]  # type: ignore[list-item]
 
 
 def _per(product: int, measure: str) -> set[int]:

@@ -14,7 +14,7 @@ from metrics.detection.asking import Question
 from metrics.detection.evidence import BEFORE_AFTER, NOT_ENOUGH, WORSE, Evidence, FloatArray, Side
 from metrics.detection.slices import Place
 from metrics.detection.thresholds import needed, together
-from metrics.intake.event import COMPLAINT
+from metrics.intake.event import COMPLAINT, REFUSAL
 from metrics.measures import COMPLAINTS, CONVERSION, COUNTS, ERRORS, FAILURES, HURT, P95, SHARES, USERS, VOLUME
 from metrics.models import Signal
 from releases.models import Release
@@ -170,7 +170,7 @@ def measures(at: Scene, signal: Signal) -> list[str]:
     """What is known of the signal, since the release or before it."""
     if signal.kind == COMPLAINT:
         return [COMPLAINTS] if at.people(at.visits) else []
-    if signal.kind == "error":
+    if signal.kind in ("error", REFUSAL):
         return [ERRORS]
     cells = at.frame.sum(signal.pk, None)
     found = [FAILURES, VOLUME]
@@ -189,7 +189,8 @@ def _tuned(signal: Signal, question: Question | None) -> Question | None:
 def _side_by_side(at: Scene, signal: Signal, measure: str, signals: int) -> Question | None:
     """None when the old release is not there to compare with, or the measure needs time."""
     old = at.old(signal.pk)
-    if measure in (*COUNTS, CONVERSION) or not old or at.old_share(signal.pk) < CONTROL_SHARE:
+    is_of_time = measure in (*COUNTS, CONVERSION) or signal.kind == REFUSAL
+    if is_of_time or not old or at.old_share(signal.pk) < CONTROL_SHARE:
         return None
     if measure == P95:
         sides = {"old": _timed(at.frame, signal, old), "new": _timed(at.frame, signal, at.new)}
@@ -225,8 +226,8 @@ def _timed(frame: series.Frame, signal: Signal, releases: set[int]) -> Side:
     return Side(cells.timed, np.zeros_like(cells.timed), None, frame.hist(signal.pk, releases))
 
 
-def _errors(at: Scene, frame: series.Frame, signal: Signal, releases: set[int]) -> Side:
-    """Errors have no denominator of their own: they are counted per use and visit of the same release."""
+def _errors(at: Scene, frame: series.Frame, signal: Signal, releases: set[int] | None) -> Side:
+    """Errors have no denominator of their own: they are counted per use and visit of the same releases."""
     errors = frame.sum(signal.pk, releases)
     countable = (other.pk for other in at.signals if other.kind in COUNTABLE)
     uses = sum((frame.sum(pk, releases).n for pk in countable), np.zeros(frame.buckets))
@@ -275,7 +276,8 @@ def _short(at: Scene, signal: Signal, measure: str, signals: int) -> Question:
         if measure == P95:
             sides.append(_timed(frame, signal, everyone))
         elif measure == ERRORS:
-            sides.append(_errors(at, frame, signal, everyone))
+            # What was refused has no release, and is counted per use of all.
+            sides.append(_errors(at, frame, signal, None if signal.kind == REFUSAL else everyone))
         else:
             sides.append(frame.side(signal.pk, everyone, []))
     # People need days; an error rate is a failure rate to a detector.

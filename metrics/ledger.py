@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Max, Q, Sum
 from django.utils.translation import gettext as _
 
-from metrics.intake.event import COMPLAINT, FAULT
+from metrics.intake.event import COMPLAINT, FAULT, REFUSAL
 from metrics.intake.inbox import hour_of
 from metrics.models import Inbox, Limit, Outcome, Quarantine, Refusal, RollupHour, Signal
 from metrics.models.limit import next_month
@@ -172,7 +172,7 @@ def signals(product: Product, now: datetime) -> tuple[datetime, list[dict[str, A
     for signal in Signal.objects.filter(product=product).exclude(kind=FAULT).select_related("feature"):
         found = counted.get(signal.pk, {"n": 0, "bad": 0})
         n, bad = found["n"], found["bad"]
-        rate = bad / n if n and signal.kind != "error" else None
+        rate = bad / n if n and signal.kind not in ("error", REFUSAL) else None
         rows.append({"signal": signal, "kind": kind_name(signal.kind), "n": n, "rate": rate})
     return since, sorted(rows, key=lambda row: (-row["n"], row["signal"].name))
 
@@ -233,6 +233,7 @@ def kind_name(kind: str) -> str:
         "feedback": _("feedback"),
         "identify": _("customer"),
         COMPLAINT: _("complaint"),
+        REFUSAL: _("refusal"),
     }.get(kind, kind)
 
 

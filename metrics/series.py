@@ -16,7 +16,7 @@ from metrics import replica
 from metrics.counting import sketch
 from metrics.detection.evidence import FloatArray, Side
 from metrics.detection.histogram import BINS
-from metrics.intake.event import FAULT
+from metrics.intake.event import COMPLAINT, FAULT, REFUSAL
 from metrics.models import Signal, SliceValue
 from metrics.models.signal import OTHER
 
@@ -202,6 +202,12 @@ def _slices(product: int, dimensions: Sequence[str]) -> list[str]:
 def measured(product: int) -> list[int]:
     """The signals of a product, without its faults."""
     return list(Signal.objects.filter(product=product).exclude(kind=FAULT).values_list("pk", flat=True))
+
+
+def sent(product: int) -> list[int]:
+    """The signals of what clients sent, without what the hub counts of its own: complaints and what was refused."""
+    own = (FAULT, COMPLAINT, REFUSAL)
+    return list(Signal.objects.filter(product=product).exclude(kind__in=own).values_list("pk", flat=True))
 
 
 def uses(product: int, kinds: Sequence[str] = ("use", "session")) -> list[int]:

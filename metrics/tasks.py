@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from metrics import guarding, partitions, retention
+from metrics import guarding, partitions, refusing, retention
 from metrics.counting import drain as draining
 from metrics.periodic import periodic
 
@@ -26,6 +26,11 @@ def detect() -> None:
     from metrics import watching  # brings arrays, which the web process that rings does not need
 
     watching.look(timezone.now())
+
+
+@periodic("refusals")
+def refusals() -> None:
+    refusing.count(timezone.now())
 
 
 @periodic("understand")

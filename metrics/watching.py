@@ -136,9 +136,8 @@ def data_up_to(product: int, now: datetime) -> datetime:
 
 def share(release: Release, environment: str, until: datetime) -> float | None:
     """The release's share of the environment's events in the last hour of data, 0..1; None without any."""
-    frame = series.load(
-        release.product_id, environment, until - timedelta(hours=1), until, 3600
-    )
+    signals = series.sent(release.product_id)
+    frame = series.load(release.product_id, environment, until - timedelta(hours=1), until, 3600, signals=signals)
     ours = sum(float(cells.n.sum()) for _s, of, _n, cells in frame.cells if of == release.pk)
     total = sum(float(cells.n.sum()) for _s, _r, _n, cells in frame.cells)
     return ours / total if total else None

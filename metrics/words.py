@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from metrics import measures
 from metrics.detection.slices import ALL
 from metrics.detection.spikes import Z
-from metrics.intake.event import COMPLAINT, FAULT
+from metrics.intake.event import COMPLAINT, FAULT, REFUSAL
 from productops.lib.tell import bare_percent, milliseconds, percent, whole
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -35,6 +35,8 @@ def signal_name(trace: Trace) -> str:
         return _("Sessions")
     if trace["kind"] == "error":
         return _("Errors")
+    if trace["kind"] == REFUSAL:
+        return _("Refused requests")
     if trace["kind"] == FAULT:
         return str(trace["name"])
     if trace["kind"] == COMPLAINT:
@@ -57,6 +59,8 @@ def measure_name(trace: Trace) -> str:
         return _("Complaints per 1,000 active users")
     if trace["kind"] == FAULT:
         return name
+    if trace["kind"] == REFUSAL:
+        return _("Refused per use")
     if measure == measures.ERRORS:
         return _("Errors per use")
     if measure in measures.SLOWNESS:

@@ -180,6 +180,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "weigh": {"task": "incidents.tasks.weigh", "schedule": 60.0, "options": {"expires": 60}},
     "complaints": {"task": "incidents.tasks.complaints", "schedule": 60.0, "options": {"expires": 60}},
     "verify": {"task": "incidents.tasks.verify", "schedule": 60.0, "options": {"expires": 60}},
+    "refusals": {"task": "metrics.tasks.refusals", "schedule": 60.0, "options": {"expires": 60}},
     "understand": {"task": "metrics.tasks.understand", "schedule": 300.0, "options": {"expires": 300}},
     "touched": {"task": "feedback.tasks.touched", "schedule": 600.0, "options": {"expires": 600}},
     "fallen": {"task": "feedback.tasks.fallen", "schedule": 21_600.0, "options": {"expires": 3600}},

@@ -21,6 +21,8 @@ KINDS = ("use", "error", "session", "feedback", "identify")
 FAULT = "fault"
 #: The kind under which the hub counts complaints, however they came; no client sends it.
 COMPLAINT = "complaint"
+#: The kind under which the hub counts what it had to refuse; it has neither release nor user.
+REFUSAL = "refusal"
 
 #: How far back and ahead a timestamp may lie before it is clamped to its arrival, in seconds.
 PAST_LIMIT, FUTURE_LIMIT = 31 * 86_400, 86_400

@@ -33,7 +33,7 @@ class Signal(models.Model):
     """
 
     product = models.ForeignKey(Product, models.CASCADE, related_name="signals")
-    kind = models.CharField(max_length=10)  # use, session, error, fault, complaint
+    kind = models.CharField(max_length=10)  # use, session, error, fault, complaint, refusal
     name = models.CharField(max_length=100)
     feature = models.ForeignKey(Feature, models.SET_NULL, null=True, related_name="signals")
     created_at = models.DateTimeField(default=timezone.now)
