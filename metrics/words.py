@@ -26,6 +26,12 @@ _PLATFORMS = {
     "javascript": "JavaScript", "python": "Python", "node": "Node.js",
 }  # fmt: skip
 
+#: Customers by what they pay, see placing.py.
+_TIERS = {
+    "top": gettext_lazy("the customers that pay most"), "paying": gettext_lazy("the other customers that pay"),
+    "free": gettext_lazy("customers that pay nothing"), "unknown": gettext_lazy("customers of unknown revenue"),
+}  # fmt: skip
+
 #: A stored trace entry, see watching.trace.
 Trace = dict[str, Any]
 
@@ -179,6 +185,10 @@ def _place_name(slice: str) -> str:
         return _("plan %(name)s") % {"name": name}
     if dimension == "country":
         return _("country %(name)s") % {"name": name}
+    if dimension == "feature":
+        return name
+    if dimension == "tier":
+        return str(_TIERS.get(name, name))
     return _PLATFORMS.get(name.lower(), name)
 
 

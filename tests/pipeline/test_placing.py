@@ -112,3 +112,61 @@ def test_what_is_as_bad_everywhere_has_no_place(shop):
     assert watching.judge(release, "production", now)
     finding = Regression.objects.get(measure="failure_rate")
     assert (finding.slice, finding.evidence["places"], words.where(finding.evidence)) == ("", [], "")
+
+
+def pays(shop: Product, revenues: list[object]) -> None:
+    """Customers c0, c1, … and what events said they pay."""
+    make.counted(shop, [
+        make.event("identify", kind="identify", customer=f"c{i}", props={"traits": {"revenue": revenue}})
+        for i, revenue in enumerate(revenues)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_the_customers_that_pay_most(shop, is_beside):
+    """No plan, platform or country explains it; who pays does. Numbers may come as texts, and nonsense is no number."""
+    pays(shop, [5000, "4000", *([100] * 18), *([0] * 19), "much"])
+    now = timezone.now().replace(hour=13, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    began = now - timedelta(hours=1)
+    make.release(shop, "1.0", at=began - timedelta(days=9))
+    release = make.release(shop, "2.0", at=began, percentage=50 if is_beside else 100)
+    rng = random.Random(6)
+    for version, rate in (("1.0", 0.03), ("2.0", 0.5)):
+        events = []
+        since = began if is_beside or version == "2.0" else began - timedelta(days=1, hours=2)
+        for _number in range(6000):
+            who = rng.randrange(2) if rng.random() < 0.25 else rng.randrange(2, 40)
+            bad = int(rng.random() < (rate if who < 2 else 0.03))
+            at = since.timestamp() + rng.random() * 3500
+            events.append(make.event(at=at, release=version, user=f"u{rng.randrange(900)}", customer=f"c{who}", bad=bad))
+        make.counted(shop, events)
+        if not is_beside and version == "1.0":
+            near = [e._replace(id=make.event().id, at=began.timestamp() - 1 - k * 1.1) for k, e in enumerate(events)]
+            make.counted(shop, near[:4000])
+    assert watching.judge(release, "production", now)
+    finding = Regression.objects.get(measure="failure_rate")
+    assert [place["name"] for place in finding.evidence["places"]] == ["tier=top"]
+    assert words.where(finding.evidence) == "on the customers that pay most"
+
+
+def test_errors_of_one_feature(shop):
+    now = timezone.now().replace(second=0, microsecond=0)
+    began = now - timedelta(minutes=15)
+    make.release(shop, "1.0", at=began - timedelta(days=9))
+    release = make.release(shop, "2.0", at=began, percentage=50)
+    rng = random.Random(7)
+    for version, broken in (("1.0", 0.01), ("2.0", 0.2)):
+        events = []
+        for _number in range(6000):
+            feature = rng.choice(["Checkout", "Search", "Cart"])
+            told = {"at": began.timestamp() + rng.random() * 890, "release": version, "feature": feature,
+                    "user": f"u{rng.randrange(3000)}", "customer": ""}  # fmt: skip
+            events.append(make.event(feature.lower(), **told))
+            if rng.random() < (broken if feature == "Cart" else 0.01):
+                props = {"group": f"{hash(feature) % 10**8:032x}", "group_version": 1, "type": f"{feature}Error"}
+                events.append(make.event("errors", kind="error", bad=1, props=props, **told))
+        make.counted(shop, events)
+    assert watching.judge(release, "production", now)
+    finding = Regression.objects.get(measure="error_rate", signal__kind="error")
+    assert [place["name"] for place in finding.evidence["places"]] == ["feature=Cart"]
+    assert words.where(finding.evidence) == "on Cart"
