@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from metrics.intake.event import FAULT
 from metrics.models import Signal
-from metrics.models.signal import TUNED, WIDEST
+from metrics.models.signal import PARTS, TUNED, WIDEST
 from productops.lib.api import Pages
 from releases.api import product_of, user_of, workspace_of
 
@@ -30,6 +30,7 @@ class SignalSerializer(serializers.ModelSerializer[Signal]):
     )
     volume_worse = serializers.ChoiceField(choices=[-1, 0, 1], required=False, help_text="-1: less is worse, 1: more")
     muted_until = serializers.DateTimeField(allow_null=True, required=False)
+    part = serializers.ChoiceField(choices=PARTS, required=False, help_text="of its feature; empty: as its name says")
 
     class Meta:
         model = Signal
