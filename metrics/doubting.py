@@ -15,12 +15,15 @@ from metrics.comparing import Finding, Scene
 from metrics.detection.asking import Question
 from metrics.detection.evidence import CONCURRENT, FAULTS, WORSE, Side
 from metrics.detection.rates import ratio, wilson
-from metrics.measures import ERRORS, FAILURES, SLOWNESS
+from metrics.measures import COUNTS, ERRORS, FAILURES, SLOWNESS
 from metrics.models import RollupMinute
 from releases.models import Deploy, Product
 
 #: Why it is probably not the release.
 OLDER, BEFORE, OTHERS = "older_versions", "began_before", "other_products"
+ADOPTION, UNTOUCHED = "adoption", "untouched"
+#: How many times more went wrong than the release could have touched at all.
+MORE = 2.0
 #: Share of what lies beyond the old rate that came from older versions, from which it is not the new one's.
 SHARE = 0.5
 #: The hour before the deploy.
@@ -39,7 +42,10 @@ def doubts(at: Scene, finding: Finding) -> list[Doubt]:
     evidence = finding.evidence
     if evidence.status != WORSE or evidence.method in (CONCURRENT, FAULTS) or finding.question is None:
         return []
-    found = [_began_before(at, finding.question), _of_older_versions(at, finding), _of_others(at, finding)]
+    found = [
+        _began_before(at, finding.question), _of_older_versions(at, finding), _of_adoption(at, finding),
+        _of_others(at, finding), _of_features(at, finding),
+    ]  # fmt: skip
     return [doubt for doubt in found if doubt]
 
 
@@ -79,6 +85,32 @@ def _of_older_versions(at: Scene, finding: Finding) -> Doubt | None:
         return None
     share = beyond_old / (beyond_old + max(0.0, beyond_new))
     return {"code": OLDER, "share": share, "rate": bad_old / n_old, "n": n_old} if share >= SHARE else None
+
+
+def _of_adoption(at: Scene, finding: Finding) -> Doubt | None:
+    """Too few use it: all of them together could not have done that."""
+    signal, measure, evidence = finding.signal.pk, finding.measure, finding.evidence
+    if measure in COUNTS and evidence.ratio < 1:
+        deploys = at.release.deploys.filter(environment=at.environment, at__lte=at.now).order_by("-at")
+        percentage = deploys.values_list("percentage", flat=True).first()
+        if percentage is None or (1 - evidence.ratio) * 100 <= MORE * percentage:
+            return None
+        return {"code": ADOPTION, "share": percentage / 100}
+    if measure not in (FAILURES, ERRORS) or 0 in at.frame.releases(signal):  # what names no release may be the new one
+        return None
+    sides = [placing.counts(at.frame, signal, ids, measure == ERRORS) for ids in (at.new, None)]
+    (n_new, _bad), (n, bad) = (side.get("", (0.0, 0.0)) for side in sides)
+    beyond = bad - n * evidence.old
+    return {"code": ADOPTION, "share": n_new / n} if n and beyond > MORE * max(n_new, 1.0) else None
+
+
+def _of_features(at: Scene, finding: Finding) -> Doubt | None:
+    """Its makers say that it touches other features."""
+    feature = finding.signal.feature
+    if feature is None:
+        return None
+    touched = sorted(at.release.features.values_list("name", flat=True))
+    return {"code": UNTOUCHED, "names": touched} if touched and feature.name not in touched else None
 
 
 def _of_others(at: Scene, finding: Finding) -> Doubt | None:

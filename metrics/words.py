@@ -231,9 +231,12 @@ def doubt(trace: Trace, version: str) -> str:
         "began_before": _("it began in the hour before the deploy"),
         "older_versions": _("older versions got as bad, and hold most of it"),
         "other_products": _("it came at the same time in %(names)s"),
+        "adoption": _("only %(share)s of the traffic is on it, too little to do that"),
+        "untouched": _("it touches only %(names)s"),
     }
     told = [
-        reasons[found["code"]] % {"names": ", ".join(found["names"])} if "names" in found else reasons[found["code"]]
+        reasons[found["code"]]
+        % {"names": ", ".join(found.get("names", ())), "share": percent(found.get("share", 0.0), 0)}
         for found in trace.get("doubts") or ()
     ]
     if not told:

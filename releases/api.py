@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.models import ApiToken, Membership, User, Workspace
 from productops.lib.api import Pages
-from releases.models import VERSION, Deploy, Product, Release
+from releases.models import VERSION, Deploy, Feature, Product, Release
 
 
 def membership_of(request: Request) -> Membership:
@@ -71,13 +71,25 @@ class DeploySerializer(serializers.ModelSerializer[Deploy]):
 class ReleaseSerializer(serializers.ModelSerializer[Release]):
     product = serializers.CharField(source="product.slug", required=False, help_text="slug, name or id")
     deploys = DeploySerializer(many=True, read_only=True)
+    features: Any = serializers.SlugRelatedField(
+        slug_field="name", many=True, read_only=True, help_text="that it touches; none: nobody said"
+    )
 
     class Meta:
         model = Release
-        fields = ["version", "product", "url", "source", "created_at", "shipped_at", "deploys"]
+        fields = ["version", "product", "url", "source", "created_at", "shipped_at", "features", "deploys"]
         read_only_fields = ["source", "created_at", "shipped_at"]
 
     version = serializers.CharField(max_length=120, validators=[VERSION])
+
+
+class NewReleaseSerializer(ReleaseSerializer):
+    features: Any = serializers.ListField(
+        child=serializers.CharField(max_length=80),
+        max_length=200,
+        required=False,
+        help_text="names of features that it touches",
+    )
 
 
 class Releases(APIView):
@@ -89,7 +101,7 @@ class Releases(APIView):
         responses=ReleaseSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        found = Release.objects.of(workspace_of(request)).select_related("product").prefetch_related("deploys")
+        found = Release.objects.of(workspace_of(request)).select_related("product").prefetch_related("deploys", "features")
         if request.query_params.get("product"):
             found = found.filter(product=product_of(request, request.query_params["product"]))
         pages: Pages = Pages()
@@ -98,17 +110,22 @@ class Releases(APIView):
 
     @extend_schema(
         operation_id="releases_create",
-        request=ReleaseSerializer,
+        request=NewReleaseSerializer,
         responses={201: ReleaseSerializer, 200: OpenApiResponse(ReleaseSerializer, "It existed already.")},
     )
     def post(self, request: Request) -> Response:
-        given = ReleaseSerializer(data=request.data)
+        given = NewReleaseSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data
         product = product_of(request, (data.get("product") or {}).get("slug"))
+        features = Feature.objects.filter(product=product, name__in=data.get("features", []))
+        if unknown := set(data.get("features", [])) - {feature.name for feature in features}:
+            raise ValidationError({"features": [f"The product has no feature {name}." for name in sorted(unknown)]})
         release, is_new = Release.objects.create_version(
             product, data["version"], "api", user_of(request), data.get("url", "")
         )
+        if "features" in data:
+            release.touch(features, user_of(request))
         return Response(ReleaseSerializer(release).data, status=201 if is_new else 200)
 
 

@@ -121,6 +121,7 @@ class Release(models.Model):
     source = models.CharField(max_length=10, default="api")  # api, cli, browser, events
     created_at = models.DateTimeField(default=timezone.now)
     shipped_at = models.DateTimeField(null=True)  # first deploy anywhere
+    features = models.ManyToManyField(Feature, related_name="releases")  # that it touches; none: nobody said
 
     objects: ClassVar[ReleaseManager] = ReleaseManager()
     if TYPE_CHECKING:
@@ -132,6 +133,21 @@ class Release(models.Model):
 
     def __str__(self) -> str:
         return self.version
+
+    def touch(self, features: Iterable[Feature], by: User | None = None) -> bool:
+        """Says which features it touches, of its own product; whether that is new."""
+        wanted = {feature.pk: feature for feature in features if feature.product_id == self.product_id}
+        with transaction.atomic():
+            Release.objects.select_for_update().get(pk=self.pk)
+            before = {feature.pk: feature.name for feature in self.features.all()}
+            if before.keys() == wanted.keys():
+                return False
+            self.features.set(wanted.values())
+            after = sorted(feature.name for feature in wanted.values())
+            record(
+                self.product.workspace, "release.touched", self, by, before=sorted(before.values()), after=after
+            )
+        return True
 
     def deploy(
         self,

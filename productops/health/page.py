@@ -61,6 +61,7 @@ class Health:
     wrote: int
     previous: Release | None
     deploys: list[Any]
+    touches: list[str]
 
     @property
     def judged(self) -> list[Tile]:
@@ -114,6 +115,7 @@ def load(release: Release, environment: str | None, now: datetime) -> Health:
         wrote=_wrote(complaints),
         previous=release.previous(),
         deploys=deploys,
+        touches=list(release.features.values_list("name", flat=True)),
     )
 
 

@@ -21,6 +21,7 @@ urlpatterns = [
     path(_ONE, views.health, name="health"),
     path(f"{_ONE}history/", history.history, name="history"),
     path(f"{_ONE}history/<int:judgement>.json", history.questions, name="questions"),
+    path(f"{_ONE}touch/", views.touch, name="touch"),
     path(f"{_ONE}deploy/", views.deploy, name="deploy"),
     path(f"{_ONE}adoption.json", views.adoption_data, name="adoption_data"),
     path(f"{_SIGNAL}/", views.signal, name="signal"),

@@ -21,7 +21,7 @@ from metrics.intake.event import FAULT
 from metrics.models import Signal
 from productops.health import page, tune
 from productops.lib import pages
-from releases.models import VERSION, Deploy, Product, Release
+from releases.models import VERSION, Deploy, Feature, Product, Release
 
 
 class ReleaseForm(forms.Form):
@@ -34,6 +34,21 @@ class ReleaseForm(forms.Form):
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = products
         field.initial = products.first()
+
+
+class TouchForm(forms.Form):
+    features = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Features it touches"), queryset=Feature.objects.none(), required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("What gets worse elsewhere at the same time is then probably not this release."),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, release: Release, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["features"]
+        assert isinstance(field, forms.ModelMultipleChoiceField)
+        field.queryset = release.product.features.all()
+        field.initial = release.features.all()
 
 
 class DeployForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -101,6 +116,21 @@ def deploy(request: MemberRequest, pk: int) -> HttpResponse:
     except ValidationError as error:
         form.add_error(None, error)
         return pages.ask(request, form, _("Tell of a deploy"), address)
+    return _go(request, release)
+
+
+@require_http_methods(["GET", "POST"])
+@allow("release.edit")
+def touch(request: MemberRequest, pk: int) -> HttpResponse:
+    """Which features the release touches."""
+    release = _find(request, pk)
+    form = TouchForm(request.POST if request.method == "POST" else None, release=release)
+    if request.method == "GET" or not form.is_valid():
+        return pages.ask(
+            request, form, _("What %(version)s touches") % {"version": release.version},
+            reverse("releases:touch", args=[request.workspace.slug, pk]),
+        )  # fmt: skip
+    release.touch(form.cleaned_data["features"], request.membership.user)
     return _go(request, release)
 
 

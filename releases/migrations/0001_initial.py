@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(default='api', max_length=10)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('shipped_at', models.DateTimeField(null=True)),
+                ('features', models.ManyToManyField(related_name='releases', to='releases.feature')),
                 ('product', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='releases', to='releases.product')),
             ],
         ),

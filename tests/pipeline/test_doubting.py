@@ -6,13 +6,16 @@ import random
 from datetime import datetime, timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
+from activity.models import Event
 from incidents import attending
 from incidents.models import Incident
-from metrics import watching, words
-from metrics.models import Regression
+from metrics import comparing, doubting, watching, words
+from metrics.models import Regression, Signal
 from productops.health import page
+from releases.models import Feature
 from tests import make
 
 from .conftest import traffic
@@ -123,3 +126,90 @@ def test_another_workspace_tells_nothing(shop, release):
     traffic(shop, "1.0", BEGAN - timedelta(minutes=150), 150, GOOD, per_minute=100)
     traffic(shop, "2.0", BEGAN, 15, BAD, per_minute=100)
     assert judged(release)[1].evidence["doubts"] == []
+
+
+def test_too_few_use_it(shop, release):
+    """One use in fifty is of the new version, and everything fails everywhere."""
+    traffic(shop, "1.0", BEGAN - timedelta(minutes=150), 150, GOOD, per_minute=200)
+    traffic(shop, "1.0", BEGAN, 15, BAD, per_minute=200, seed=3)
+    traffic(shop, "2.0", BEGAN, 15, BAD, per_minute=4)
+    finding = next(f for f in _found(release) if f.measure == "failure_rate")
+    told = doubting._of_adoption(_scene(release), finding)
+    assert told["code"] == "adoption"
+    assert 0.01 < told["share"] < 0.03
+
+
+def test_enough_use_it(shop, release):
+    traffic(shop, "1.0", BEGAN - timedelta(minutes=150), 150, GOOD, per_minute=200)
+    traffic(shop, "2.0", BEGAN, 15, BAD, per_minute=200)
+    finding = next(f for f in _found(release) if f.measure == "failure_rate")
+    assert doubting._of_adoption(_scene(release), finding) is None
+
+
+@pytest.mark.parametrize(("percentage", "is_doubted"), [(10, True), (50, False), (None, False)])
+def test_a_tenth_of_the_users_cannot_take_away_two_thirds_of_the_use(shop, percentage, is_doubted):
+    make.release(shop, "1.0", at=BEGAN - timedelta(days=9))
+    release = make.release(shop, "2.0", at=BEGAN - timedelta(hours=2), percentage=percentage)
+    rng, events, at = random.Random(6), [], BEGAN - timedelta(days=4)
+    while at < NOW:
+        n = (30 if at >= BEGAN - timedelta(hours=2) else 100) + rng.randrange(10)
+        events.append(make.event(at=at.timestamp() + 1, release="1.0", user="", n=n))
+        at += timedelta(minutes=5)
+    make.counted(shop, events)
+    verdict = watching.judge(release, "production", NOW)
+    volume = next(trace for trace in verdict.trace if trace["measure"] == "volume")
+    assert volume["status"] == "worse"
+    assert [doubt["code"] for doubt in volume["doubts"] if doubt["code"] == "adoption"] == ["adoption"] * is_doubted
+    if is_doubted:
+        assert "only 10\u202f% of the traffic is on it" in words.sentence(volume, "2.0")
+
+
+def test_it_touches_something_else(shop, release, carol):
+    days(shop, bad_from=BEGAN)
+    signal = Signal.objects.get(name="checkout")
+    signal.feature = Feature.objects.create(product=shop, name="Checkout")
+    signal.save()
+    other = Feature.objects.create(product=shop, name="Search")
+    assert release.touch([other], carol)
+    assert not release.touch([other], carol)
+    verdict, finding = judged(release)
+    assert finding.evidence["doubts"] == [{"code": "untouched", "names": ["Search"]}]
+    assert verdict.verdict == "watch"
+    assert words.sentence(finding.evidence, "2.0").endswith("Probably not 2.0: it touches only Search.")
+    attending.open_incidents(NOW)
+    assert Incident.objects.exists()  # customers suffer all the same
+    release.touch([other, signal.feature], carol)
+    verdict, finding = judged(release)
+    assert (verdict.verdict, finding.evidence["doubts"]) == ("regressed", [])
+
+
+def test_what_a_release_touches_is_said_in_the_browser_and_by_the_api(shop, release, carol, bob, as_, client):
+    checkout, search = (Feature.objects.create(product=shop, name=name) for name in ("Checkout", "Search"))
+    foreign = Feature.objects.create(product=make.product(make.workspace("Elsewhere")), name="Theirs")
+    address = reverse("releases:touch", args=[shop.workspace.slug, release.pk])
+    assert "Checkout" in as_(carol).get(address).content.decode()
+    assert as_(bob).get(address).status_code == 403
+    as_(carol).post(address, {"features": [checkout.pk]})
+    assert "touches Checkout" in as_(carol).get(
+        reverse("releases:health", args=[shop.workspace.slug, release.pk])
+    ).content.decode()
+    assert as_(carol).post(address, {"features": [foreign.pk]}).status_code == 200
+    as_(carol).post(address, {})
+    assert not release.features.exists()
+    bearer = {"Authorization": f"Bearer {make.token(carol, shop.workspace)}"}
+    ask = {"content_type": "application/json", "headers": bearer}
+    told = client.post("/api/v1/releases", {"version": "2.0", "features": ["Search", "Checkout"]}, **ask)
+    assert told.json()["features"] == ["Checkout", "Search"]
+    assert client.post("/api/v1/releases", {"version": "2.0", "features": ["Theirs"]}, **ask).status_code == 400
+    assert client.post("/api/v1/releases", {"version": "2.0", "features": "Search"}, **ask).status_code == 400
+    assert {feature.pk for feature in release.features.all()} == {checkout.pk, search.pk}
+    assert client.post("/api/v1/releases", {"version": "2.0"}, **ask).json()["features"] == ["Checkout", "Search"]
+    assert Event.objects.filter(verb="release.touched").count() == 3
+
+
+def _scene(release):
+    return comparing.scene(release, "production", BEGAN, NOW)
+
+
+def _found(release):
+    return comparing.compare(_scene(release))

@@ -156,6 +156,7 @@ PAGES: dict[str, Route] = {
     "releases:preview": Route("release.edit", "G", _tuned),
     "releases:history": Route(VIEW, "G", _release),
     "releases:questions": Route(VIEW, "G", _judgement),
+    "releases:touch": Route("release.edit", "GP", _release),
     "releases:deploy": Route("release.edit", "GP", _release),
     "releases:adoption_data": Route(VIEW, "G", _release),
     "releases:signal": Route(VIEW, "G", _signal),
