@@ -101,7 +101,8 @@ class Releases(APIView):
         responses=ReleaseSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        found = Release.objects.of(workspace_of(request)).select_related("product").prefetch_related("deploys", "features")
+        found = Release.objects.of(workspace_of(request)).select_related("product")
+        found = found.prefetch_related("deploys", "features")
         if request.query_params.get("product"):
             found = found.filter(product=product_of(request, request.query_params["product"]))
         pages: Pages = Pages()
