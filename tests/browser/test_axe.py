@@ -8,9 +8,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 
+from feedback.models import Silence
 from incidents import attending
 from incidents.models import Report
-from metrics import watching
+from metrics import confusing, watching
 from tests import make
 
 pytestmark = pytest.mark.browser
@@ -45,6 +46,23 @@ def full(tienda, shop, carol, bob):
     customer = make.customer(tienda, "Panadería Sol", external_id="c1", plan="Free", revenue=20)
     complaint = make.complaint(tienda, "No puedo pagar", customer=customer, by=bob, release=new)
     Report.objects.join(incident, complaint, bob)
+    angry = [
+        make.event("$rageclick", at=(now - timedelta(minutes=2, seconds=at)).timestamp(), user=f"v{at}", release="1.1",
+                   customer=f"c{at % 20}", feature="Filters")
+        for at in range(40)
+    ]  # fmt: skip
+    calm = [
+        make.event(name, at=(now - timedelta(minutes=3, seconds=at)).timestamp(), user=f"{who}{at}", release="1.1",
+                   customer=f"c{at % 20}", feature=feature)
+        for at in range(40) for name, who, feature in (("save_filter", "v", "Filters"), ("pay", "w", "Checkout"))
+    ]  # fmt: skip
+    make.counted(shop, [*calm, *angry])
+    confusing.look(now)
+    quiet = make.customer(tienda, "Librería Sol", external_id="c2", plan="Free", revenue=30)
+    told = {"code": "confusion", "feature": "Filters", "confused": 2, "sessions": 3}
+    Silence.objects.create(
+        workspace=tienda, product=shop, release=new, customer=quiet, reasons=[told], listed_at=now, looked_at=now
+    )
     base = f"/w/{tienda.slug}"
     regression = new.regressions.get()
     return [
@@ -56,6 +74,9 @@ def full(tienda, shop, carol, bob):
         f"{base}/complaints/{complaint.pk}/",
         f"{base}/customers/",
         f"{base}/customers/{customer.pk}/",
+        f"{base}/customers/silent/",
+        f"{base}/releases/{new.pk}/confusion/",
+        f"{base}/releases/{new.pk}/touch/",
         f"{base}/log/",
         f"{base}/releases/",
         f"{base}/releases/{new.pk}/",

@@ -303,7 +303,7 @@ def call(method: str, path: str, token: str, body: Any = None, content_type: str
     return swift(getattr(browser(), method), f"/api/v1/{path}", data, content_type=content_type, headers=headers)
 
 
-@pytest.mark.parametrize("name", sorted(API))
+@pytest.mark.parametrize("name", sorted(name for name, api in API.items() if "GET" in api.acts))
 def test_api_with_nonsense_in_every_parameter(name, world):
     token = worlds.token_of(world.owner, world.workspace)
     path = address(name, world).removeprefix("/api/v1/")
