@@ -35,8 +35,7 @@ def silent(request: MemberRequest) -> HttpResponse:
     customers = Customer.objects.filter(pk__in=rows.values("customer")).order_by(
         F("revenue").desc(nulls_last=True), "name", "pk"
     )
-    told = rows.select_related("release").order_by(F("release__shipped_at").desc(nulls_last=True))
-    page = Paginator(customers.prefetch_related(Prefetch("silences", told, "listed")), PAGE).get_page(
+    page = Paginator(customers.prefetch_related(Prefetch("silences", in_order(rows), "listed")), PAGE).get_page(
         request.GET.get("page")
     )
     n, right = Silence.objects.of(request.workspace).proven(timezone.now())
@@ -64,8 +63,9 @@ def answer(request: MemberRequest, pk: int) -> HttpResponse:
     found.answer(request.membership.user, "" if found.result == result else result)
     if not pages.is_htmx(request):
         return pages.go(request, _address(request))
-    rows = Silence.objects.of(request.workspace).filter(customer=found.customer, is_listed=True, heard_at=None)
-    row = entry(found.customer, list(rows.select_related("release")) or [found])
+    same = Silence.objects.of(request.workspace).filter(customer=found.customer, result=found.result)
+    rows = same.filter(result_at=found.result_at) if found.result else same.open()
+    row = entry(found.customer, list(in_order(rows)) or [found])
     return render(request, "feedback/_silent.html", {"entry": row, "can_edit": True})
 
 
@@ -73,6 +73,11 @@ def listed(request: MemberRequest, shown: str, release: Release | None) -> Any:
     rows = Silence.objects.of(request.workspace)
     rows = rows.open() if shown == "open" else rows.exclude(result="")
     return rows.filter(release=release) if release else rows
+
+
+def in_order(rows: Any) -> Any:
+    """The newest release first."""
+    return rows.select_related("release").order_by(F("release__shipped_at").desc(nulls_last=True), "pk")
 
 
 def entry(customer: Customer, rows: list[Silence]) -> dict[str, Any]:

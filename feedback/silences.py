@@ -11,8 +11,10 @@ Reasons, as Silence keeps them:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.db import transaction
@@ -82,7 +84,7 @@ def _young(now: datetime) -> list[Release]:
     return list(found.select_related("product__workspace").order_by("pk"))
 
 
-def _keep(product: Product, release: Release | None, codes: Iterable[str], found: Reasons, now: datetime) -> int:
+def _keep(product: Product, release: Release | None, codes: Collection[str], found: Reasons, now: datetime) -> int:
     """Lists who is found and was not heard, with these reasons instead of the earlier ones of the same codes."""
     since = (release.shipped_at or now) if release else now - RECENT
     with transaction.atomic():
@@ -92,25 +94,27 @@ def _keep(product: Product, release: Release | None, codes: Iterable[str], found
         ids = {c.external_id: c for c in Customer.objects.filter(workspace=product.workspace_id, external_id__in=found)}
         heard = Complaint.objects.filter(customer__in=ids.values(), created_at__gte=since)
         loud = set(heard.exclude(kind=Complaint.Kind.PRAISE).values_list("customer", flat=True))
-        total, named = 0, {ids[name].pk: why for name, why in found.items() if name in ids}
-        for pk, reasons in named.items():
-            if pk in loud or pk in known:
-                continue
-            Silence.objects.create(
+        named = {ids[name].pk: why for name, why in found.items() if name in ids}
+        more = [
+            Silence(
                 workspace_id=product.workspace_id, product=product, release=release, customer_id=pk, reasons=reasons,
                 listed_at=now, looked_at=now,
-            )  # fmt: skip
-            total += 1
+            )
+            for pk, reasons in named.items() if pk not in loud and pk not in known
+        ]  # fmt: skip
+        Silence.objects.bulk_create(more, batch_size=500)
+        changed = []
         for pk, row in known.items():
-            row.reasons = [r for r in row.reasons if r["code"] not in codes] + named.get(pk, [])
-            row.is_listed, row.looked_at = bool(row.reasons), now
-            row.save(update_fields=["reasons", "is_listed", "looked_at"])
-            total += row.is_listed
-    return total
+            reasons = [r for r in row.reasons if r["code"] not in codes] + named.get(pk, [])
+            if reasons != row.reasons:
+                row.reasons, row.is_listed, row.looked_at = reasons, bool(reasons), now
+                changed.append(row)
+        Silence.objects.bulk_update(changed, ["reasons", "is_listed", "looked_at"], batch_size=500)
+    return len(more) + sum(row.is_listed for row in known.values())
 
 
 def _errors(release: Release, now: datetime) -> Reasons:
-    """Of each customer the signal with the most failures beyond the usual, where there are surely more in all."""
+    """Of each customer the signal with the surest failures beyond the usual, among all that all customers used."""
     began = (release.shipped_at or now).astimezone(UTC).date()
     names = dict(Signal.objects.filter(product=release.product, kind__in=("use", "session")).values_list("pk", "name"))
     days = _days(release.product).filter(signal_id__in=list(names))
@@ -118,21 +122,19 @@ def _errors(release: Release, now: datetime) -> Reasons:
     usual = {
         row["signal_id"]: row["f"] / row["u"] for row in before.annotate(u=Sum("uses"), f=Sum("failures")) if row["u"]
     }
-    sums: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
-    ours = days.filter(release_id=release.pk, day__gte=began).values("customer", "signal_id")
-    for row in ours.annotate(u=Sum("uses"), f=Sum("failures")).filter(f__gt=0).exclude(customer=""):
-        sums[row["customer"]].append((row["signal_id"], row["u"], row["f"]))
+    ours = days.filter(release_id=release.pk, day__gte=began).exclude(customer="")
+    pairs = ours.values("customer", "signal_id").annotate(u=Sum("uses"), f=Sum("failures"))
+    told = {
+        (row["customer"], row["signal_id"]): (row["u"], row["f"]) for row in pairs.filter(f__gte=touched.FEWEST)
+    }
     counts = {
-        who: (sum(f for _s, _u, f in rows), sum(u * usual.get(s, 0.0) for s, u, _f in rows))
-        for who, rows in sums.items()
+        (who, signal): (float(f), u * usual.get(signal, 0.0)) for (who, signal), (u, f) in told.items()
     }
     found: Reasons = {}
-    for who in touched.unusual(counts):
-        signal, uses, failures = max(sums[who], key=lambda row: row[2] - row[1] * usual.get(row[0], 0.0))
-        found[who] = [
-            {"code": "errors", "signal": names[signal], "failures": failures, "uses": uses,
-             "usual": usual.get(signal, 0.0)}
-        ]  # fmt: skip
+    for who, signal in touched.unusual(counts, pairs.count()):
+        uses, failures = told[who, signal]
+        reason = {"code": "errors", "signal": names[signal], "failures": failures, "uses": uses}
+        found.setdefault(who, [{**reason, "usual": usual.get(signal, 0.0)}])
     return found
 
 
@@ -162,31 +164,24 @@ def _fallen(product: Product, days: list[date], code: str) -> Reasons:
     before = [day for n in range(REFERENCE) if (day := since + timedelta(days=n)) in measured]
     known: defaultdict[int, int] = defaultdict(int)
     for day in before:
-        known[day.isoweekday() % 7 + 1] += 1
-    window = [day for day in window if known[day.isoweekday() % 7 + 1] >= 2]
+        known[day.isoweekday()] += 1
+    window = [day for day in window if known[day.isoweekday()] >= 2]
     if len(window) < max(FEWEST_DAYS, len(days) - 2):
         return {}
     actual = dict(
         rows.filter(day__in=window).values("customer").annotate(u=Sum("uses")).values_list("customer", "u")
     )
-    daily = rows.filter(day__in=before).values("customer", "day").annotate(u=Sum("uses"))
-    usual: defaultdict[str, float] = defaultdict(float)
-    for who, middle in _medians(daily, known):
-        usual[who] += sum(middle[day.isoweekday() % 7 + 1] for day in window)
-    return {
-        who: [{"code": code, "uses": actual.get(who, 0), "usual": round(expected, 1), "days": len(window)}]
-        for who, expected in usual.items()
-        if touched.has_fallen(actual.get(who, 0), expected)
-    }
-
-
-def _medians(daily: Any, known: Mapping[int, int]) -> Iterable[tuple[str, dict[int, float]]]:
-    """(customer, weekday -> its median) from rows of customer, day and uses; 1 is Sunday."""
-    of: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in daily.iterator(chunk_size=10_000):
-        of[row["customer"]][row["day"].isoweekday() % 7 + 1].append(row["u"])
-    for who, seen in of.items():
-        yield who, {weekday: touched.median(seen[weekday], n) for weekday, n in known.items()}
+    daily = rows.filter(day__in=before).values_list("customer", "day").annotate(u=Sum("uses")).order_by("customer")
+    found: Reasons = {}
+    # One customer after the other, as the key has them: of all at once there may be millions of days.
+    for who, told in groupby(daily.iterator(chunk_size=10_000), itemgetter(0)):
+        seen: defaultdict[int, list[float]] = defaultdict(list)
+        for _who, day, uses_then in told:
+            seen[day.isoweekday()].append(uses_then)
+        usual = sum(touched.median(seen[day.isoweekday()], known[day.isoweekday()]) for day in window)
+        if touched.has_fallen(actual.get(who, 0), usual):
+            found[who] = [{"code": code, "uses": actual.get(who, 0), "usual": round(usual, 1), "days": len(window)}]
+    return found
 
 
 def _note_left(product: Product, now: datetime) -> None:

@@ -31,8 +31,9 @@ class SilenceQuerySet(models.QuerySet["Silence"]):
         return self.filter(workspace=workspace)
 
     def open(self) -> SilenceQuerySet:
-        """Still hurt, still silent, and nobody has asked yet."""
-        return self.filter(is_listed=True, heard_at=None, left_at=None, result="")
+        """Still hurt, still silent, and nobody has asked yet; after a month it is too late to ask."""
+        young = self.filter(listed_at__gt=timezone.now() - PROVEN)
+        return young.filter(is_listed=True, heard_at=None, left_at=None, result="")
 
     def by_revenue(self) -> SilenceQuerySet:
         return self.order_by(F("customer__revenue").desc(nulls_last=True), "customer__name", "pk")

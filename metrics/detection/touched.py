@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 #: Of those told, the share that may be chance (Benjamini & Hochberg 1995).
 FALSE = 0.1
@@ -13,11 +14,18 @@ FEWEST = 3
 FALLEN, USUAL = 0.5, 10.0
 
 
-def unusual(failures: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Of {customer: (failures, how many are usual for what it did)} those with surely more."""
-    tails = sorted((tail(k, usual), name) for name, (k, usual) in failures.items())
-    last = max((i for i, (p, _name) in enumerate(tails, 1) if p <= FALSE * i / len(tails)), default=0)
-    return {name for _p, name in tails[:last] if failures[name][0] >= FEWEST}
+Name = TypeVar("Name", bound=Hashable)
+
+
+def unusual(failures: Mapping[Name, tuple[float, float]], among: int) -> list[Name]:
+    """Of {name: (failures, how many are usual for what it did)} those with surely more, the surest first.
+
+    `among`: how many there are in all; those with fewer than FEWEST failures need not be given, but count.
+    """
+    tails = [(tail(k, usual), place, name) for place, (name, (k, usual)) in enumerate(failures.items()) if k >= FEWEST]
+    tails.sort()
+    last = max((i for i, (p, _place, _name) in enumerate(tails, 1) if p <= FALSE * i / among), default=0)
+    return [name for _p, _place, name in tails[:last]]
 
 
 def tail(k: float, mean: float) -> float:

@@ -24,7 +24,7 @@ PINNED = {
     "incidents:decline": 5, "incidents:detail": 17, "incidents:duplicate": 6, "incidents:impact": 5, "incidents:index": 16,
     "incidents:proof": 5, "incidents:reopen": 5, "incidents:report": 4, "incidents:resolve": 7, "incidents:set_severity": 5,
     "incidents:snooze": 5, "live": 1, "metrics:data": 14, "metrics:limit": 6, "metrics:watch": 7, "palette": 8, "ready": 3, "releases:adoption_data": 7,
-    "releases:confusion": 14, "releases:create": 6, "releases:deploy": 5, "releases:health": 18, "releases:fault": 11, "releases:history": 6, "releases:questions": 4, "releases:index": 9, "releases:backtest": 8, "releases:backtest_csv": 3,
+    "releases:confusion": 14, "releases:touch": 7, "releases:create": 6, "releases:deploy": 5, "releases:health": 18, "releases:fault": 11, "releases:history": 6, "releases:questions": 4, "releases:index": 9, "releases:backtest": 8, "releases:backtest_csv": 3,
     "releases:signal": 11, "releases:tune": 5, "releases:preview": 5, "releases:signal_csv": 8, "releases:signal_data": 9, "setup:new_product": 4,
     "sentry_cli:deploys": 4, "sentry_cli:info": 2, "sentry_cli:of": 4, "sentry_cli:previous": 2,
     "sentry_cli:release": 3, "sentry_cli:releases": 3, "sentry_cli:repos": 2, "setup:start": 14, "setup:waiting": 10, "version": 1, "workspace": 2,

@@ -143,12 +143,12 @@ def test_a_day_is_read_again_when_a_quarter_came_to_it_and_when_it_is_over(relea
 
 
 def test_a_sample_of_a_day_with_too_much(release, monkeypatch):
-    monkeypatch.setattr(confusing, "MOST", 50)
+    monkeypatch.setattr(confusing, "MOST", 100)
     shop_visits(release, confused=0, calm=0, others=60)
     shop_visits(release, confused=0, calm=0, others=60, at=NOON + timedelta(hours=1))
     confusing.read(NOW)
     day = SessionDay.objects.get()
-    assert (day.every, day.events, day.sessions) == (3, 120, 60)  # hour 12 of 12 and 13
+    assert (day.every, day.events, day.sessions) == (2, 120, 60)  # of the hours 12 and 13 one
 
 
 def test_versions_and_environments_apart(release):

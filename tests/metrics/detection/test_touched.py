@@ -30,7 +30,7 @@ def test_few_of_those_told_are_there_by_chance():
     for _run in range(500):
         usual = rng.uniform(2, 10, 100)
         k = rng.poisson(usual * np.where(np.arange(100) < 10, 4, 1))
-        told = unusual({str(i): (float(k[i]), float(usual[i])) for i in range(100)})
+        told = unusual({str(i): (float(k[i]), float(usual[i])) for i in range(100)}, 100)
         wrong = sum(int(name) >= 10 for name in told)
         shares.append(wrong / max(1, len(told)))
         found += len(told) - wrong
@@ -39,8 +39,15 @@ def test_few_of_those_told_are_there_by_chance():
 
 
 def test_nobody_by_one_or_two():
-    assert unusual({"a": (FEWEST - 1, 0.0), "b": (FEWEST, 0.0)}) == {"b"}
-    assert unusual({}) == set()
+    assert unusual({"a": (FEWEST - 1, 0.0), "b": (FEWEST, 0.0)}, 2) == ["b"]
+    assert unusual({}, 0) == []
+
+
+def test_those_without_failures_count_among_all():
+    """Three failures where a tenth is usual happen to one in 6,000: nothing among a hundred thousand."""
+    rare = {"a": (3.0, 0.1)}
+    assert unusual(rare, 100) == ["a"]
+    assert unusual(rare, 100_000) == []
 
 
 @given(st.lists(st.floats(0, 100), max_size=4), st.integers(0, 6))
