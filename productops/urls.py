@@ -12,6 +12,7 @@ from incidents import quicklog_views
 from incidents.api import Incidents, OneIncident
 from incidents.quicklog_api import Complaints, OneComplaint
 from metrics.api import Limits, Outcomes, Regressions, Rollups
+from metrics.backtests_api import Backtests, OneBacktest
 from metrics.signals_api import OneSignal, Signals
 from productops import views
 from productops.health.api import Health, ReleaseConfusion
@@ -48,6 +49,8 @@ api = [
     path("customers", Customers.as_view(), name="customers"),
     path("silent-customers", Silences.as_view(), name="silences"),
     path("silent-customers/<int:pk>", OneSilence.as_view(), name="silence"),
+    path("backtests", Backtests.as_view(), name="backtests"),
+    path("backtests/<int:pk>", OneBacktest.as_view(), name="backtest"),
     path("limits", Limits.as_view(), name="limits"),
     path("outcomes", Outcomes.as_view(), name="outcomes"),
     path("schema/", cache_control(max_age=300)(anyone(SpectacularAPIView.as_view(api_version="v1"))), name="schema"),

@@ -8,20 +8,22 @@ from pathlib import Path
 from random import Random
 
 from accounts.models import User, Workspace
-from feedback.models import Complaint, Contact, Customer
+from feedback.models import Complaint, Contact, Customer, Silence
 from incidents import ledger
 from incidents.models import Incident, Report, Update
-from metrics.models import CustomerDay, Signal
+from metrics.models import Confusion, CustomerDay, Signal
 from productops.sample import past
 from productops.sample.cases import CASES, JOINED_SO_FAR, Case, Step
 from productops.sample.cast import SEED, Client, Person
-from productops.sample.timeline import BROKEN, BROKEN_PLAN, CHECKOUT, FILTERS, SEARCH
+from productops.sample.timeline import BROKEN, BROKEN_PLAN, CHECKOUT, FILTERS, NEW_FEATURE, SEARCH
 from releases.models import Feature, Product, Release
 
 _FEATURES = {"C": CHECKOUT, "S": SEARCH, "F": FILTERS}
 _KINDS = {"b": "bug", "n": "not_understood", "i": "improvement", "q": "question", "p": "praise"}
 #: Customers looked after by an agent by name: the biggest.
 _LOOKED_AFTER = 24
+#: Silent customers that were asked.
+ASKED = 14
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,19 @@ class Desk:
         for complaint in waiting[:JOINED_SO_FAR]:
             self._join(incident, complaint)
         ledger.weigh(incident, self.now)
+
+    def ask_silent(self) -> None:
+        """Bob has asked the first of those who were hit and did not write; Carol looked at what is not understood."""
+        asked: set[int] = set()
+        for row in Silence.objects.of(self.workspace).open().by_revenue():
+            if len(asked) >= ASKED or row.customer_id in asked:
+                continue
+            asked.add(row.customer_id)
+            confused = max(reason.get("confused", 0) for reason in row.reasons)
+            silent = len(asked) % 5 == 4
+            row.answer(self.team["bob"], "no_answer" if silent else "problem" if confused > 1 else "fine")
+        for noted in Confusion.objects.filter(release__product=self.product, release__version=NEW_FEATURE):
+            noted.answer(self.team["carol"], True)
 
     def _ago(self, days: float) -> datetime:
         return self.now - timedelta(days=days)

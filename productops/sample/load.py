@@ -121,6 +121,7 @@ def _load(now: datetime, scale: float) -> Sample:
     confusing.look(now)
     silences.find_touched(now)
     silences.find_fallen(now)
+    desk.ask_silent()
     clock.lap("silence")
     for incident in Incident.objects.of(workspace).exclude(regression=None).filter(status="new"):
         desk.join_newest(incident)

@@ -238,3 +238,26 @@ def test_a_worker_does_it(hub):
         if "cases" in said:
             break
     assert "'first': 1" in said, json.dumps(said)
+
+
+def test_over_the_api(shop, asked, carol, bob, client, django_capture_on_commit_callbacks):
+    bearer = {"Authorization": f"Bearer {make.token(carol, shop.workspace)}"}
+    ask = {"content_type": "application/json", "headers": bearer}
+    with django_capture_on_commit_callbacks(execute=True):
+        told = client.post("/api/v1/backtests", {"margin": 0.3}, **ask)
+    assert told.status_code == 202
+    one = told.json()
+    assert (one["product"], one["margin"], one["done_at"]) == (shop.slug, 0.3, None)
+    backtesting.run(one["id"])
+    done = client.get(f"/api/v1/backtests/{one['id']}", headers=bearer).json()
+    assert done["done_at"]
+    assert done["error"] == ""
+    assert set(done["result"]) == {"releases", "quiet"}
+    listed = client.get("/api/v1/backtests", headers=bearer).json()["results"]
+    assert [row["id"] for row in listed] == [one["id"]]
+    assert "result" not in listed[0]
+    for wrong in ({"margin": 3}, {"margin": "x"}, {"product": "other"}):
+        assert client.post("/api/v1/backtests", wrong, **ask).status_code == 400
+    agent = {"Authorization": f"Bearer {make.token(bob, shop.workspace)}"}
+    assert client.post("/api/v1/backtests", {}, content_type="application/json", headers=agent).status_code == 403
+    assert Backtest.objects.count() == 1

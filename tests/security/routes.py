@@ -201,6 +201,8 @@ API: dict[str, Api] = {
     "api:confusion": Api({"GET": VIEW}, _version),
     "api:silences": Api({"GET": VIEW}),
     "api:silence": Api({"PATCH": "customer.edit"}, _silence),
+    "api:backtests": Api({"GET": VIEW, "POST": "release.edit"}),
+    "api:backtest": Api({"GET": VIEW}, _backtest),
     "api:rollups": Api({"GET": VIEW}),
     "api:signals": Api({"GET": VIEW}),
     "api:signal": Api({"GET": VIEW, "PATCH": "release.edit"}, _tuned),
