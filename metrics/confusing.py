@@ -6,6 +6,7 @@ or when it is over, and of days beyond MOST events some hours only.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from metrics.detection import confusion
 from metrics.detection.rates import Interval, wilson
 from metrics.detection.sessions import ASKING, FINISH, RETRY, SIGNS, Act, cut, part_of, signs
 from metrics.intake.event import AGGREGATED, FAULT
-from metrics.models import Confusion, CustomerDay, EventChunk, FeatureDay, SessionDay, Signal, Trial
+from metrics.models import Confusion, EventChunk, FeatureDay, SessionDay, Signal, Trial
 from releases.models import Deploy, Feature, Product, Release
 
 #: Days that are read: as long as events are kept.
@@ -35,6 +36,8 @@ LATE = timedelta(hours=1)
 BEFORE, AFTER = timedelta(days=14), timedelta(days=14)
 #: First uses of so many days are followed, for so many days each.
 FOLLOWED, RETURN = 28, 14
+log = logging.getLogger(__name__)
+
 _FIELDS = (
     "at", "kind", "name", "release", "environment", "user", "customer", "session", "feature", "bad", "flags", "props",
 )  # fmt: skip
@@ -67,7 +70,13 @@ def look(now: datetime) -> None:
 
 def read(now: datetime) -> int:
     """Every product's days that are due; how many there were."""
-    return sum(read_product(product, now) for product in Product.objects.order_by("pk"))
+    total = 0
+    for product in Product.objects.order_by("pk"):
+        try:
+            total += read_product(product, now)
+        except Exception:  # whatever is wrong with its events, the other products have nothing to do with it
+            log.exception("The sessions of product %s could not be read", product.pk)
+    return total
 
 
 def read_product(product: Product, now: datetime) -> int:
@@ -252,19 +261,25 @@ def follow(now: datetime) -> None:
     for feature in due.order_by("pk").iterator():
         parts = Signal.objects.filter(feature=feature, kind="use").values_list("pk", "part", "name")
         signals = [pk for pk, part, name in parts if (part or part_of(name)) not in (ASKING, RETRY)]
-        uses = CustomerDay.objects.filter(product_id=feature.product_id, signal_id__in=signals, day__gte=since)
-        days: defaultdict[str, set[date]] = defaultdict(set)
-        for customer, day in uses.exclude(customer="").values_list("customer", "day").distinct().iterator():
-            days[customer].add(day)
-        # Whoever used it on the first day that is known may have done so before.
-        first = {customer: min(seen) for customer, seen in days.items() if since < min(seen) <= until}
-        again = [customer for customer, day in first.items() if _is_back(day, days[customer])]
-        values = {"since": since, "until": until, "accounts": len(first), "once": len(first) - len(again)}
-        Trial.objects.update_or_create(feature=feature, defaults={**values, "counted_at": now})
+        accounts, once = _followed(feature.product_id, signals, since, until)
+        values = {"since": since, "until": until, "accounts": accounts, "once": once, "counted_at": now}
+        Trial.objects.update_or_create(feature=feature, defaults=values)
 
 
-def _is_back(first: date, days: set[date]) -> bool:
-    return any(0 < (day - first).days <= RETURN for day in days)
+def _followed(product: int, signals: list[int], since: date, until: date) -> tuple[int, int]:
+    """Accounts whose first use lies between the days, and those of them without another day within RETURN. Whoever used
+    it on the first day that is known may have done so before."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(*) FILTER (WHERE second IS NULL OR second - first > %s) FROM ("
+            "  SELECT customer, min(day) AS first, (array_agg(day ORDER BY day))[2] AS second FROM ("
+            "   SELECT DISTINCT customer, day FROM metrics_customer_day"
+            "   WHERE product_id = %s AND signal_id = ANY(%s) AND day >= %s AND customer <> ''"
+            "  ) AS days GROUP BY customer) AS accounts WHERE first > %s AND first <= %s",
+            [RETURN, product, signals, since, since, until],
+        )
+        accounts, once = cursor.fetchone()
+    return accounts, once
 
 
 def _once(feature: Feature) -> tuple[int, int, Interval] | None:

@@ -66,12 +66,13 @@ def confusion(request: MemberRequest, pk: int) -> HttpResponse:
     release = _find(request, pk)
     environment = request.GET.get("environment", "production").replace("\x00", "")[:40]
     found = rows(release, environment)
+    read = SessionDay.objects.filter(product=release.product_id).exclude(read_at=None)
     context = {
         "release": release,
         "environment": environment,
         "rows": found,
         "headline": headline(release, found),
-        "read": SessionDay.objects.filter(product=release.product_id).order_by("-read_at").first(),
+        "read": read.order_by("-read_at").first(),
         "proven": proven(request.workspace, timezone.now()),
         "fewest": {"sessions": SESSIONS, "accounts": ACCOUNTS, "outcomes": ENOUGH},
         "can_edit": can(request.membership, "release.edit"),

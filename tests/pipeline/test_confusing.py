@@ -11,7 +11,7 @@ from django.utils import timezone
 from activity.models import Event as Activity
 from metrics import confusing
 from metrics.detection.confusion import CONFUSING, NOT_ENOUGH, SAME
-from metrics.models import Confusion, FeatureDay, SessionDay, Signal, Trial
+from metrics.models import Confusion, EventChunk, FeatureDay, SessionDay, Signal, Trial
 from productops.health import confusion as page
 from releases.models import Feature
 from tests import make
@@ -140,6 +140,16 @@ def test_a_day_is_read_again_when_a_quarter_came_to_it_and_when_it_is_over(relea
     assert confusing.read(NOON.replace(hour=0) + timedelta(days=1, hours=2)) == 1
     assert confusing.read(NOON.replace(hour=0) + timedelta(days=2)) == 0
     assert sum(FeatureDay.objects.values_list("sessions", flat=True)) == 110
+
+
+def test_events_that_cannot_be_read_stop_nobody_else(release, tienda, caplog):
+    make.counted(other := make.product(tienda, "Other"), visit(1, "pay", "Checkout"))
+    make.counted(release.product, visit(1, "pay", "Checkout"))
+    EventChunk.objects.filter(product_id=release.product_id).update(body=b"broken")
+    assert confusing.read(NOW) == 1
+    assert {row.product_id for row in FeatureDay.objects.all()} == {other.pk}
+    assert "could not be read" in caplog.text
+    assert confusing.read(NOW) == 0
 
 
 def test_a_sample_of_a_day_with_too_much(release, monkeypatch):
