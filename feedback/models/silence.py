@@ -39,12 +39,12 @@ class SilenceQuerySet(models.QuerySet["Silence"]):
         return self.order_by(F("customer__revenue").desc(nulls_last=True), "customer__name", "pk")
 
     def proven(self, now: datetime) -> tuple[int, int]:
-        """Of how many it is known whether they had a problem, and how many of them had: they said so when asked,
-        complained, or left."""
+        """Of how many customers it is known whether they had a problem, and how many of them had: they said so when
+        asked, complained, or left."""
         had = Q(result=Result.PROBLEM) | Q(heard_at__isnull=False) | Q(left_at__isnull=False)
         over = Q(result=Result.FINE) | Q(listed_at__lt=now - PROVEN)
         told = self.filter(had | over)
-        return told.count(), told.filter(had).count()
+        return told.values("customer").distinct().count(), told.filter(had).values("customer").distinct().count()
 
 
 class SilenceManager(models.Manager.from_queryset(SilenceQuerySet)):  # type: ignore[misc]

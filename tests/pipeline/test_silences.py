@@ -207,6 +207,7 @@ def test_one_answer_is_for_all_releases_of_a_customer(shop, release, customers, 
     assert rows[0].answer(bob, "fine")
     assert not rows[0].answer(bob, "fine")
     assert set(Silence.objects.values_list("result", flat=True)) == {"fine"}
+    assert Silence.objects.of(shop.workspace).proven(NOW) == (1, 0)  # one customer, however many rows
     assert rows[0].answer(bob, "")
     assert set(Silence.objects.values_list("result", flat=True)) == {""}
     assert Silence.objects.of(shop.workspace).proven(NOW) == (0, 0)
