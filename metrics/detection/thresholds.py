@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .evidence import BEFORE_AFTER, CONCURRENT
 
-ALPHA = 0.03
+ALPHA = 0.05
 """Chance that a release without any change is ever flagged by the concurrent e-processes together."""
 
 RATE_MARGIN = 0.10
