@@ -46,6 +46,7 @@ class Event(models.Model):
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     at = models.DateTimeField()
     detail = models.JSONField(default=dict)
+    batch = models.UUIDField(null=True)  # the same for all that one act changed at once
 
     objects: ClassVar[EventManager] = EventManager()
 
@@ -53,7 +54,8 @@ class Event(models.Model):
         ordering = ["at", "id"]
         indexes = [
             models.Index(fields=["subject_type", "subject_id", "at"], name="event_subject"),
-            models.Index(fields=["workspace", "-at"], name="event_recent"),
+            models.Index(fields=["workspace", "-id"], name="event_recent"),
+            models.Index(fields=["batch"], name="event_batch", condition=models.Q(batch__isnull=False)),
         ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from activity.models import Event
 from incidents import ledger, proving
@@ -15,6 +16,7 @@ from metrics import watching
 from metrics.intake.event import FAULT
 from metrics.measures import COMPLAINTS, FAMILY
 from metrics.models import Regression
+from releases.models import Release
 
 
 def open_incidents(now: datetime) -> int:
@@ -39,10 +41,35 @@ def open_incidents(now: datetime) -> int:
 
 
 def wake_snoozed(now: datetime) -> int:
-    due = list(Incident.objects.filter(status=Status.SNOOZED, snoozed_until__lte=now)[:200])
-    for incident in due:
-        incident.wake(None, why={"rule": "snooze", "until": incident.snoozed_until.isoformat()})  # type: ignore[union-attr]
-    return len(due)
+    """Wakes what slept long enough, what hurt as many more customers as it was to wait for, and what waited for the
+    next release; how many."""
+    shipped = Release.objects.filter(product__workspace=OuterRef("workspace"), shipped_at__gt=OuterRef("snoozed_at"))
+    # An incident of no product waits for a release of any.
+    shipped = shipped.filter(product=Coalesce(OuterRef("product"), F("product")), shipped_at__lte=now)
+    by_time = Q(snoozed_until__lte=now)
+    by_customers = Q(wakes_at__lte=F("heard") + F("silent"))
+    asleep = Incident.objects.filter(status=Status.SNOOZED).annotate(
+        next_release=Subquery(shipped.order_by("shipped_at").values("version")[:1])
+    )
+    due = asleep.filter(by_time | by_customers | Q(wakes_on_release=True, next_release__isnull=False))
+    woken = 0
+    for incident in due.order_by("pk")[:200]:
+        try:
+            incident.wake(None, why={"rule": "snooze", **_waker(incident, now)})
+            woken += 1
+        except IllegalMove:
+            pass  # somebody was quicker
+    return woken
+
+
+def _waker(incident: Any, now: datetime) -> dict[str, Any]:
+    """What the incident slept for and is there now."""
+    if incident.snoozed_until and incident.snoozed_until <= now:
+        return {"until": incident.snoozed_until.isoformat()}
+    touched = incident.heard + incident.silent
+    if incident.wakes_at is not None and incident.wakes_at <= touched:
+        return {"customers": touched}
+    return {"release": incident.next_release}
 
 
 def verify_resolved(now: datetime) -> int:

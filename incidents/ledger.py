@@ -48,17 +48,18 @@ def touched(incident: Incident) -> list[Touched]:
     """Everybody hurt or heard, the biggest revenue first."""
     usage = _usage(incident)
     heard = _heard(incident)
-    customers = {
-        c.external_id: c
-        for c in Customer.objects.filter(workspace=incident.workspace_id, external_id__in=list(usage))
-    }
+    known = Customer.objects.filter(workspace=incident.workspace_id)
+    # Two parts, so that each finds its own index.
+    found = known.filter(external_id__in=list(usage)).union(known.filter(pk__in=list(heard)))
+    people = list(found) if usage or heard else []
+    customers = {customer.external_id: customer for customer in people}
     rows = [
-        Touched(name, known := customers.get(name), uses, bad, last, heard.pop(known.pk, 0) if known else 0)
+        Touched(name, who := customers.get(name), uses, bad, last, heard.get(who.pk, 0) if who else 0)
         for name, (uses, bad, last) in usage.items()
     ]
     rows += [
         Touched(c.external_id, c, 0, 0, None, heard[c.pk])
-        for c in Customer.objects.filter(pk__in=heard)
+        for c in people if c.pk in heard and c.external_id not in usage
     ]
     return sorted(rows, key=lambda row: (-row.revenue, -row.failures, row.external_id))
 
@@ -97,6 +98,7 @@ def _store(incident: Incident, ledger: impact.Ledger, now: datetime) -> None:
     with transaction.atomic():
         locked = Incident.objects.select_for_update(of=("self",)).get(pk=incident.pk)
         values: dict[str, object] = {"pain": pain, "impact": numbers, "weighed_at": now}
+        values |= {"heard": ledger.heard, "silent": ledger.silent, "revenue": ledger.revenue}
         if not locked.is_severity_forced and severity != locked.severity:
             values["severity"] = severity
             record(
@@ -187,4 +189,4 @@ def _share(incident: Incident, now: datetime) -> tuple[float | None, float | Non
 def report_same(incident: Incident, complaint: Complaint, by: User) -> None:
     """A complaint joins, and the queue knows at once."""
     Report.objects.join(incident, complaint, by)
-    weigh(incident.original or incident, timezone.now())
+    weigh(incident.root, timezone.now())

@@ -22,6 +22,8 @@ MOVES: dict[str, tuple[frozenset[str], str]] = {
 
 #: Statuses in which an incident is somebody's work.
 OPEN = ("new", "triaged", "in_progress", "mitigated", "snoozed")
+#: Statuses in which nobody has to do anything; `verified` still waits to be closed.
+DONE = ("resolved", "verified", "closed", "declined", "duplicate")
 #: Statuses that wait for a decision.
 UNDECIDED = ("new",)
 

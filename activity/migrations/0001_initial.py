@@ -24,12 +24,13 @@ class Migration(migrations.Migration):
                 ('subject_id', models.BigIntegerField()),
                 ('at', models.DateTimeField()),
                 ('detail', models.JSONField(default=dict)),
+                ('batch', models.UUIDField(null=True)),
                 ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
             ],
             options={
                 'ordering': ['at', 'id'],
-                'indexes': [models.Index(fields=['subject_type', 'subject_id', 'at'], name='event_subject'), models.Index(fields=['workspace', '-at'], name='event_recent')],
+                'indexes': [models.Index(fields=['subject_type', 'subject_id', 'at'], name='event_subject'), models.Index(fields=['workspace', '-id'], name='event_recent'), models.Index(condition=models.Q(('batch__isnull', False)), fields=['batch'], name='event_batch')],
             },
         ),
     ]

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F, Max, Q
-from django.utils import timezone
+from django.db.models import Max, Q
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Membership, User, Workspace
+from accounts.models import User, Workspace
 from activity.models import Event, record
 from incidents import lifecycle
 from incidents.impact import Ledger
+from incidents.models import acts
 from metrics import words
 from metrics.models import Regression, Signal
+from productops.lib.text import fold, grams
 from releases.models import Feature, Product, Release
 
 
@@ -47,10 +54,6 @@ class IncidentKind(models.TextChoices):
     OUTAGE = "outage", _("Outage")
     REGRESSION = "regression", _("Regression")
     NOT_UNDERSTOOD = "not_understood", _("Not understood")
-
-
-#: How long an incident may sleep.
-LONGEST_SNOOZE = timedelta(days=366)
 
 
 class Stale(Exception):
@@ -113,12 +116,41 @@ class IncidentManager(models.Manager.from_queryset(IncidentQuerySet)):  # type: 
         """An incident a person opens."""
         return self._open(workspace, by, title=title, kind=kind, opened_at=timezone.now(), **fields)
 
+    def act_on(
+        self, workspace: Workspace, numbers: Sequence[int], act: acts.Act, by: User, batch: UUID
+    ) -> tuple[list[Incident], dict[Incident, acts.Refusal]]:
+        """Does one act to many: those it was done to, and why others were refused. When a number is of no
+        incident here nothing is changed: raises Incident.DoesNotExist."""
+        with transaction.atomic():
+            locked = self._locked(workspace, number__in=set(numbers))
+            if len(locked) < len(set(numbers)):
+                raise Incident.DoesNotExist
+            _events, refused = acts.perform(locked, act, by, batch)
+        return [i for i in locked if i.pk not in refused], {i: refused[i.pk] for i in locked if i.pk in refused}
+
+    def undo_batch(
+        self, workspace: Workspace, batch: UUID, by: User
+    ) -> tuple[list[Incident], list[Incident]]:
+        """Takes back what was done to many at once: those it was taken back of, and those changed since."""
+        events = Event.objects.filter(workspace=workspace, batch=batch).exclude(verb="incident.undone")
+        with transaction.atomic():
+            by_id = {event.subject_id: event for event in events}
+            locked = {incident.pk: incident for incident in self._locked(workspace, pk__in=by_id)}
+            _events, stale = acts.take_back(locked, [by_id[pk] for pk in locked], by)
+        return [i for i in locked.values() if i not in stale], stale
+
+    def _locked(self, workspace: Workspace, **which: Any) -> list[Incident]:
+        # In the order of their keys, so that two who act on the same many do not wait for each other in a circle.
+        return list(self.of(workspace).filter(**which).select_for_update(of=("self",)).order_by("pk"))
+
     def _open(self, workspace: Workspace, by: User | None, why: Any = None, **fields: Any) -> Incident:
         with transaction.atomic():
             # The workspace row serialises numbering, so that INC-1, INC-2 … has no holes and no doubles.
             Workspace.objects.select_for_update().get(pk=workspace.pk)
             last = self.filter(workspace=workspace).aggregate(last=Max("number"))["last"] or 0
-            incident = self.create(workspace=workspace, number=last + 1, opened_by=by, **fields)
+            incident = self.model(workspace=workspace, number=last + 1, opened_by=by, **fields)
+            incident.index_words()
+            incident.save(force_insert=True)
             detail = {"why": why} if why else {}
             record(workspace, "incident.opened", incident, by, at=fields["opened_at"], **detail)
         return incident
@@ -145,7 +177,10 @@ class Incident(models.Model):
     environment = models.CharField(max_length=40, blank=True)
     fix_release = models.ForeignKey(Release, models.SET_NULL, null=True, related_name="+")
     original = models.ForeignKey("self", models.SET_NULL, null=True, related_name="duplicates")
+    snoozed_at = models.DateTimeField(null=True)
     snoozed_until = models.DateTimeField(null=True)
+    wakes_at = models.PositiveIntegerField(null=True)  # customers touched
+    wakes_on_release = models.BooleanField(default=False)
     opened_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     opened_at = models.DateTimeField()
     impact_started_at = models.DateTimeField(null=True)
@@ -156,9 +191,14 @@ class Incident(models.Model):
     cycle = models.PositiveSmallIntegerField(default=1)  # reopening starts a new one
     pain = models.FloatField(default=0)  # orders the queue; see impact.py
     impact = models.JSONField(default=dict)  # the ledger's numbers behind pain and severity
+    heard = models.PositiveIntegerField(default=0)  # customers, as in `impact`
+    silent = models.PositiveIntegerField(default=0)
+    revenue = models.FloatField(default=0)  # per month
     weighed_at = models.DateTimeField(null=True)
     proof = models.JSONField(default=dict)  # what was last found about the claimed fix; see proving.py
     version = models.PositiveIntegerField(default=1)
+    folded = models.TextField(default="", editable=False)  # what it is found by, in all languages; see index_words
+    grams = ArrayField(models.CharField(max_length=3), default=list, editable=False)
 
     objects: ClassVar[IncidentManager] = IncidentManager()
 
@@ -175,7 +215,10 @@ class Incident(models.Model):
         ]
         indexes = [
             models.Index(fields=["workspace", "status", "-pain"], name="incident_queue"),
+            models.Index(fields=["workspace", "-pain", "-opened_at", "-id"], name="incident_pain"),
+            models.Index(fields=["workspace", "-opened_at"], name="incident_recent"),
             models.Index(fields=["release", "status"], name="incident_release"),
+            GinIndex(fields=["grams"], name="incident_grams"),
         ]
 
     def __str__(self) -> str:
@@ -190,6 +233,18 @@ class Incident(models.Model):
             return self.title
         return words.title(self.regression.evidence, self.regression.release.version)
 
+    def index_words(self) -> None:
+        """What the incident is found by: its headline in every language, its feature, signal and release."""
+        said = [self.title]
+        if not self.title:
+            for language, _name in settings.LANGUAGES:
+                with translation.override(language):
+                    said.append(self.headline)
+        said += [self.feature.name if self.feature else "", self.signal.name.replace("_", " ") if self.signal else ""]
+        said += [self.release.version if self.release else ""]
+        self.folded = fold(" ".join(said))[:2_000]
+        self.grams = sorted(grams(self.folded))
+
     @property
     def ledger(self) -> Ledger:
         """The numbers as last weighed; all zero before."""
@@ -200,163 +255,86 @@ class Incident(models.Model):
     def legal(self) -> list[str]:
         return lifecycle.legal_moves(self.status)
 
+    @property
+    def moves(self) -> str:
+        """Where it can go and by which verb: "triaged:accept declined:decline"."""
+        return " ".join(f"{lifecycle.MOVES[verb][1]}:{verb}" for verb in self.legal if verb != "verify")
+
+    @property
+    def root(self) -> Incident:
+        """The incident that this one is a duplicate of, however many steps away; else itself."""
+        found = self
+        while found.original is not None:
+            found = found.original
+        return found
+
     # Verbs. `expected` is the version the person was looking at; None skips that check.
 
     def accept(self, by: User, expected: int | None = None) -> Event:
-        return self._move("accept", by, expected)
+        return self.do(acts.accept(), by, expected)
 
     def start(self, by: User, expected: int | None = None) -> Event:
-        return self._move("start", by, expected)
+        return self.do(acts.start(), by, expected)
 
     def mitigate(self, by: User, expected: int | None = None) -> Event:
-        return self._move("mitigate", by, expected, mitigated_at=timezone.now())
+        return self.do(acts.mitigate(), by, expected)
 
     def resolve(self, by: User, fix_release: Release | None, expected: int | None = None) -> Event:
         """A claim that it is fixed: in `fix_release`, or with no code change when that is None."""
-        if fix_release and fix_release.product.workspace_id != self.workspace_id:
-            raise ValidationError({"release": _("This release does not exist here.")})
-        return self._move("resolve", by, expected, fix_release=fix_release, resolved_at=timezone.now())
+        return self.do(acts.resolve(fix_release), by, expected)
 
     def verify(self, by: User | None, why: Any = None) -> Event:
-        return self._move("verify", by, None, why=why, verified_at=timezone.now())
+        return self.do(acts.verify(why), by)
 
     def close(self, by: User, expected: int | None = None) -> Event:
-        return self._move("close", by, expected)
+        return self.do(acts.close(), by, expected)
 
     def decline(self, by: User, reason: str, expected: int | None = None) -> Event:
-        return self._move("decline", by, expected, reason=self._reason(reason))
+        return self.do(acts.decline(reason), by, expected)
 
-    def snooze(self, by: User, until: datetime, expected: int | None = None) -> Event:
-        if until <= timezone.now():
-            raise ValidationError({"until": _("Choose a time that is still to come.")})
-        if until > timezone.now() + LONGEST_SNOOZE:
-            raise ValidationError({"until": _("Choose a time within a year.")})
-        return self._move("snooze", by, expected, snoozed_until=until)
+    def snooze(
+        self, by: User, until: datetime | None = None, expected: int | None = None, *,
+        customers: int | None = None, next_release: bool = False,
+    ) -> Event:  # fmt: skip
+        return self.do(acts.snooze(until, customers, next_release), by, expected)
 
     def wake(self, by: User | None, why: Any = None) -> Event:
-        return self._move("wake", by, None, why=why, snoozed_until=None)
+        return self.do(acts.wake(why), by)
 
     def reopen(self, by: User | None, reason: str = "", expected: int | None = None, why: Any = None) -> Event:
         """A person says why in words; the hub by its evidence."""
-        return self._move(
-            "reopen",
-            by,
-            expected,
-            reason=self._reason(reason) if by else None,
-            why=why,
-            original=None,
-            fix_release=None,
-            resolved_at=None,
-            verified_at=None,
-            cycle=F("cycle") + 1,
-        )
+        return self.do(acts.reopen(reason if by else None, why), by, expected)
 
     def duplicate(self, by: User, original: Incident, expected: int | None = None) -> Event:
         """Complaints move to the original; undo brings them back."""
-        if original.workspace_id != self.workspace_id or original.pk == self.pk:
-            raise ValidationError({"original": _("Choose another incident of this workspace.")})
-        if original.original_id:
-            raise ValidationError({"original": _("That one is a duplicate itself.")})
-        with transaction.atomic():
-            moved = list(self.reports.values_list("pk", flat=True))
-            event = self._move("duplicate", by, expected, original=original, moved=moved)
-            self.reports.filter(pk__in=moved).update(incident=original)
-        return event
+        return self.do(acts.duplicate(original), by, expected)
 
     def assign(self, by: User, assignee: User | None, expected: int | None = None) -> Event:
-        if assignee and not Membership.objects.filter(workspace=self.workspace_id, user=assignee).exists():
-            raise ValidationError({"assignee": _("This person is not in the workspace.")})
-        return self._change("assigned", by, expected, {"assignee": assignee})
+        return self.do(acts.assign(assignee, self.workspace_id), by, expected)
 
     def set_severity(self, by: User, severity: str, reason: str = "", expected: int | None = None) -> Event:
-        """A person's word stands: the hub never computes over it."""
-        if severity not in Severity.values:
-            raise ValidationError({"severity": _("Unknown severity.")})
-        changes = {"severity": severity, "is_severity_forced": True}
-        return self._change("severity_set", by, expected, changes, reason=reason[:500])
+        return self.do(acts.set_severity(severity, reason), by, expected)
+
+    def do(self, act: acts.Act, by: User | None, expected: int | None = None) -> Event:
+        """One act: guarded by the version and the transition table, written with its event."""
+        with transaction.atomic():
+            locked = Incident.objects.select_for_update(of=("self",)).get(pk=self.pk)
+            if expected is not None and locked.version != expected:
+                raise Stale(locked)
+            events, refused = acts.perform([locked], act, by)
+        if refused:
+            raise refused[self.pk]
+        self.refresh_from_db()
+        return events[0]
 
     def undo(self, event: Event, by: User) -> Event:
         """Takes back one recorded change, as long as nothing of it was changed since."""
-        before, after = event.detail.get("before"), event.detail.get("after")
-        if not before or event.subject_id != self.pk or event.subject_type != self._meta.label_lower:
+        if event.subject_id != self.pk or event.subject_type != self._meta.label_lower:
             raise ValidationError(_("This cannot be undone."))
         with transaction.atomic():
             locked = Incident.objects.select_for_update().get(pk=self.pk)
-            if {name: _plain(getattr(locked, name)) for name in after} != after:
+            events, stale = acts.take_back({self.pk: locked}, [event], by)
+            if stale:
                 raise Stale(locked)
-            if event.detail.get("moved"):
-                from incidents.models.report import Report
-
-                Report.objects.filter(pk__in=event.detail["moved"]).update(incident=self)
-            values = {name: _stored(Incident, name, value) for name, value in before.items()}
-            Incident.objects.filter(pk=self.pk).update(version=F("version") + 1, **values)
-            self.refresh_from_db()
-            return record(
-                self.workspace, "incident.undone", self, by, undone=event.pk, of=event.verb, after=before
-            )
-
-    def _reason(self, reason: str) -> str:
-        if not reason.strip():
-            raise ValidationError({"reason": _("Say why in a few words.")})
-        return reason.strip()[:500]
-
-    def _move(self, verb: str, by: User | None, expected: int | None, **changes: Any) -> Event:
-        extra = {k: changes.pop(k) for k in ("reason", "why", "moved") if changes.get(k) is not None}
-        changes = {k: v for k, v in changes.items() if k not in {"reason", "why", "moved"}}
-        with transaction.atomic():
-            locked = self._lock(expected)
-            changes["status"] = lifecycle.after(verb, locked.status)
-            if locked.acknowledged_at is None and by is not None:
-                changes["acknowledged_at"] = timezone.now()
-            return self._write(locked, PAST[verb], by, changes, extra)
-
-    def _change(self, verb: str, by: User, expected: int | None, changes: dict[str, Any], **extra: Any) -> Event:
-        with transaction.atomic():
-            return self._write(self._lock(expected), verb, by, changes, extra)
-
-    def _lock(self, expected: int | None) -> Incident:
-        locked = Incident.objects.select_for_update(of=("self",)).get(pk=self.pk)
-        if expected is not None and locked.version != expected:
-            raise Stale(locked)
-        return locked
-
-    def _write(
-        self, locked: Incident, verb: str, by: User | None, changes: dict[str, Any], extra: dict[str, Any]
-    ) -> Event:
-        before = {name: _plain(getattr(locked, name)) for name in changes}
-        Incident.objects.filter(pk=self.pk).update(version=F("version") + 1, **changes)
         self.refresh_from_db()
-        after = {name: _plain(getattr(self, name)) for name in changes}
-        return record(self.workspace, f"incident.{verb}", self, by, before=before, after=after, **extra)
-
-
-#: verb -> the word of the recorded event.
-PAST = {
-    "accept": "accepted",
-    "start": "started",
-    "mitigate": "mitigated",
-    "resolve": "resolved",
-    "verify": "verified",
-    "close": "closed",
-    "decline": "declined",
-    "duplicate": "marked_duplicate",
-    "snooze": "snoozed",
-    "wake": "woken",
-    "reopen": "reopened",
-}
-
-
-def _plain(value: Any) -> Any:
-    """A field's value as JSON keeps it."""
-    if isinstance(value, models.Model):
-        return value.pk
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _stored(model: type[models.Model], name: str, value: Any) -> Any:
-    field = model._meta.get_field(name)
-    if isinstance(field, models.DateTimeField) and value is not None:
-        return datetime.fromisoformat(value)
-    if isinstance(field, models.ForeignKey) and value is not None:
-        return field.related_model._default_manager.filter(pk=value).first()  # type: ignore[union-attr]
-    return value
+        return events[0]

@@ -21,7 +21,7 @@ class ReportManager(models.Manager["Report"]):
         """Joining twice changes nothing; a complaint belongs to one incident. Duplicates pass it on."""
         if complaint.workspace_id != incident.workspace_id:
             raise ValidationError(_("This complaint does not exist here."))
-        target = incident.original or incident
+        target = incident.root
         with transaction.atomic():
             report, is_new = self.get_or_create(complaint=complaint, defaults={"incident": target, "joined_by": by})
             if not is_new and report.incident_id != target.pk:

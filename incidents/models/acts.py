@@ -1,0 +1,293 @@
+"""What each verb changes, for one incident or for many at once: checked here, written by `perform`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Membership, User
+from activity.models import Event
+from incidents import impact, lifecycle
+
+if TYPE_CHECKING:
+    from incidents.models.incident import Incident
+    from releases.models import Release
+
+#: How long an incident may sleep, and how many more customers it may wait for.
+LONGEST_SNOOZE = timedelta(days=366)
+MOST_CUSTOMERS = 100_000
+
+#: What ends with the sleep.
+AWAKE: dict[str, Any] = {"snoozed_until": None, "wakes_at": None, "wakes_on_release": False}
+
+#: What may be refused, of one of many.
+Refusal = lifecycle.IllegalMove | ValidationError
+
+
+def _nothing(_incident: Incident) -> None:
+    return None
+
+
+def _no_changes(_incident: Incident) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Act:
+    """`past`: the word of the recorded event. `move`: the verb of the transition table, "" when the status stays.
+    `changes`: field -> value; `each`: the same where it differs by incident. `detail` is recorded with it.
+    `check` raises ValidationError for an incident that this cannot be done to."""
+
+    past: str
+    move: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[Incident], None] = _nothing
+    each: Callable[[Incident], dict[str, Any]] = _no_changes
+
+
+def accept() -> Act:
+    return Act("accepted", "accept", AWAKE)
+
+
+def start() -> Act:
+    return Act("started", "start")
+
+
+def mitigate() -> Act:
+    return Act("mitigated", "mitigate", {"mitigated_at": timezone.now()})
+
+
+def close() -> Act:
+    return Act("closed", "close")
+
+
+def verify(why: Any = None) -> Act:
+    return Act("verified", "verify", {"verified_at": timezone.now()}, _given(why=why))
+
+
+def resolve(fix_release: Release | None) -> Act:
+    def check(incident: Incident) -> None:
+        if fix_release and fix_release.product.workspace_id != incident.workspace_id:
+            raise ValidationError({"release": _("This release does not exist here.")})
+        if fix_release and incident.product_id and fix_release.product_id != incident.product_id:
+            raise ValidationError({"release": _("This release is of another product.")})
+
+    return Act("resolved", "resolve", {"fix_release": fix_release, "resolved_at": timezone.now()}, check=check)
+
+
+def decline(reason: str) -> Act:
+    return Act("declined", "decline", AWAKE, {"reason": _reason(reason)})
+
+
+def snooze(until: datetime | None = None, customers: int | None = None, next_release: bool = False) -> Act:
+    """Until a time, until `customers` more are touched, or until the next release is out; whichever comes first."""
+    now = timezone.now()
+    if until is None and customers is None and not next_release:
+        raise ValidationError({"until": _("Say until when.")})
+    if until is not None and until <= now:
+        raise ValidationError({"until": _("Choose a time that is still to come.")})
+    if until is not None and until > now + LONGEST_SNOOZE:
+        raise ValidationError({"until": _("Choose a time within a year.")})
+    if customers is not None and not 1 <= customers <= MOST_CUSTOMERS:
+        raise ValidationError({"customers": _("Choose between 1 and %(n)s.") % {"n": MOST_CUSTOMERS}})
+
+    def each(incident: Incident) -> dict[str, Any]:
+        return {"wakes_at": None if customers is None else incident.heard + incident.silent + customers}
+
+    changes = {"snoozed_until": until, "wakes_on_release": next_release, "snoozed_at": now}
+    return Act("snoozed", "snooze", changes, _given(customers=customers), each=each)
+
+
+def wake(why: Any = None) -> Act:
+    return Act("woken", "wake", AWAKE, _given(why=why))
+
+
+def reopen(reason: str | None, why: Any = None) -> Act:
+    """A person says why in words; the hub, with reason None, by its evidence."""
+    changes = {"original": None, "fix_release": None, "resolved_at": None, "verified_at": None}
+    detail = _given(reason=None if reason is None else _reason(reason), why=why)
+    return Act("reopened", "reopen", changes, detail, each=lambda incident: {"cycle": incident.cycle + 1})
+
+
+def duplicate(original: Incident) -> Act:
+    def check(incident: Incident) -> None:
+        if original.workspace_id != incident.workspace_id or original.pk == incident.pk:
+            raise ValidationError({"original": _("Choose another incident of this workspace.")})
+
+    if original.original_id:
+        raise ValidationError({"original": _("That one is a duplicate itself.")})
+    return Act("marked_duplicate", "duplicate", {"original": original, **AWAKE}, check=check)
+
+
+def assign(assignee: User | None, workspace_id: int) -> Act:
+    if assignee and not Membership.objects.filter(workspace=workspace_id, user=assignee).exists():
+        raise ValidationError({"assignee": _("This person is not in the workspace.")})
+    return Act("assigned", changes={"assignee": assignee})
+
+
+def set_severity(severity: str, reason: str = "") -> Act:
+    """A person's word stands: the hub never computes over it. `auto` gives it back to the hub."""
+    from incidents.models.incident import Severity
+
+    if severity == AUTO:
+        return Act(
+            "severity_set", detail=_given(reason=reason.strip()[:500] or None),
+            each=lambda incident: {"severity": suggested(incident), "is_severity_forced": False},
+        )  # fmt: skip
+    if severity not in Severity.values:
+        raise ValidationError({"severity": _("Unknown severity.")})
+
+    def check(incident: Incident) -> None:
+        if suggested(incident) not in (Severity.UNSET, severity) and not reason.strip():
+            raise ValidationError({"reason": _("The hub suggests another one: say why in a few words.")})
+
+    changes = {"severity": severity, "is_severity_forced": True}
+    return Act("severity_set", changes=changes, detail=_given(reason=reason.strip()[:500] or None), check=check)
+
+
+AUTO = "auto"
+
+
+def suggested(incident: Incident) -> str:
+    """The severity that the incident's numbers suggest."""
+    return impact.severity(incident.ledger)[0]
+
+
+def _reason(reason: str) -> str:
+    if not reason.strip():
+        raise ValidationError({"reason": _("Say why in a few words.")})
+    return reason.strip()[:500]
+
+
+def _given(**detail: Any) -> dict[str, Any]:
+    return {name: value for name, value in detail.items() if value is not None}
+
+
+def perform(
+    locked: Iterable[Incident], act: Act, by: User | None, batch: UUID | None = None
+) -> tuple[list[Event], dict[int, Refusal]]:
+    """Does one act to incidents that the caller holds locked: the recorded events, and pk -> why it was refused.
+
+    One UPDATE for all that change alike and one INSERT of events, however many they are.
+    """
+    now = timezone.now()
+    refused: dict[int, Refusal] = {}
+    alike: defaultdict[str, list[tuple[Incident, dict[str, Any]]]] = defaultdict(list)
+    for incident in locked:
+        try:
+            changes = _changes(incident, act, by, now)
+        except (lifecycle.IllegalMove, ValidationError) as refusal:
+            refused[incident.pk] = refusal
+            continue
+        alike[repr(sorted((name, plain(value)) for name, value in changes.items()))].append((incident, changes))
+    events: list[Event] = []
+    for group in alike.values():
+        moved = _move_reports([i for i, _c in group], act)
+        for incident, changes in group:
+            before = {name: plain(getattr(incident, name)) for name in changes}
+            detail = {"before": before, "after": {n: plain(v) for n, v in changes.items()}, **act.detail}
+            if incident.pk in moved:
+                detail["moved"] = moved[incident.pk]
+            events.append(_event(incident, f"incident.{act.past}", by, now, detail, batch))
+        _update([i for i, _c in group], group[0][1])
+    return Event.objects.bulk_create(events), refused
+
+
+def take_back(
+    locked: Mapping[int, Incident], events: Iterable[Event], by: User, batch: UUID | None = None
+) -> tuple[list[Event], list[Incident]]:
+    """Undoes recorded changes of incidents that the caller holds locked: the events of it, and the incidents that were
+    changed since and stay as they are."""
+    from incidents.models.report import Report
+
+    made: list[Event] = []
+    stale: list[Incident] = []
+    now = timezone.now()
+    for event in events:
+        incident = locked[event.subject_id]
+        before, after = event.detail.get("before"), event.detail.get("after") or {}
+        if not before:
+            raise ValidationError(_("This cannot be undone."))
+        if {name: plain(getattr(incident, name)) for name in after} != after:
+            stale.append(incident)
+            continue
+        if event.detail.get("moved"):
+            Report.objects.filter(pk__in=event.detail["moved"]).update(incident=incident)
+        _update([incident], {name: stored(type(incident), name, value) for name, value in before.items()})
+        detail = {"undone": event.pk, "of": event.verb, "after": before}
+        made.append(_event(incident, "incident.undone", by, now, detail, batch))
+    return Event.objects.bulk_create(made), stale
+
+
+def _changes(incident: Incident, act: Act, by: User | None, now: datetime) -> dict[str, Any]:
+    changes = {**act.changes, **act.each(incident)}
+    if act.move:
+        changes["status"] = lifecycle.after(act.move, incident.status)
+        if incident.acknowledged_at is None and by is not None:
+            changes["acknowledged_at"] = now
+    act.check(incident)
+    return changes
+
+
+def _move_reports(incidents: list[Incident], act: Act) -> dict[int, list[int]]:
+    """Complaints go with a duplicate to its original, and those of its own duplicates too: incident -> reports."""
+    if act.past != "marked_duplicate":
+        return {}
+    from incidents.models.report import Report
+
+    moved: defaultdict[int, list[int]] = defaultdict(list)
+    reports = Report.objects.filter(incident__in=[i.pk for i in incidents])
+    for pk, incident in reports.order_by("pk").values_list("pk", "incident"):
+        moved[incident].append(pk)
+    original = act.changes["original"]
+    if moved:
+        Report.objects.filter(pk__in=[pk for pks in moved.values() for pk in pks]).update(incident=original)
+        type(original).objects.filter(pk=original.pk).update(weighed_at=None)
+    return moved
+
+
+def _update(incidents: list[Incident], changes: Mapping[str, Any]) -> None:
+    from incidents.models.incident import Incident
+
+    Incident.objects.filter(pk__in=[i.pk for i in incidents]).update(version=F("version") + 1, **changes)
+    for incident in incidents:
+        for name, value in changes.items():
+            setattr(incident, name, value)
+        incident.version += 1
+
+
+def _event(
+    incident: Incident, verb: str, by: User | None, at: datetime, detail: dict[str, Any], batch: UUID | None
+) -> Event:
+    return Event(
+        workspace_id=incident.workspace_id, verb=verb, subject_type=incident._meta.label_lower,
+        subject_id=incident.pk, by=by, at=at, detail=detail, batch=batch,
+    )  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON keeps it."""
+    if isinstance(value, models.Model):
+        return value.pk
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def stored(model: type[models.Model], name: str, value: Any) -> Any:
+    """The value that `plain` told; None for a row that is gone."""
+    found = model._meta.get_field(name)
+    if isinstance(found, models.DateTimeField) and value is not None:
+        return datetime.fromisoformat(value)
+    if isinstance(found, models.ForeignKey) and value is not None:
+        return found.related_model._default_manager.filter(pk=value).first()  # type: ignore[union-attr]
+    return value
