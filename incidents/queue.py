@@ -1,119 +1,293 @@
-"""The triage list: which incidents, in which groups and order. The URL is the view."""
+"""Triage's three layouts of one query: inbox, list and board. The URL is the view."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
-from django.db.models import Max, Q
+from django.db.models import Count, F, IntegerField, OuterRef, Subquery, Value
 from django.http import QueryDict
+from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from accounts.models import User, Workspace
+from accounts.models import Membership, Workspace
 from activity.models import Event
-from incidents import lifecycle
-from incidents.models import Incident, Status
+from incidents import bulk, lifecycle
+from incidents.models import Incident, SavedView, Status
+from incidents.models.incident import IncidentQuerySet
+from incidents.query import grammar
+from incidents.query.search import Search, search
 
-#: Rows on one page of the list.
-PAGE = 100
+#: Rows on one page, cards of one column, and how far a view is counted.
+PAGE, CARDS, MOST_COUNTED = 100, 30, 1_000
 
-_DONE = (Status.RESOLVED, Status.VERIFIED, Status.CLOSED, Status.DECLINED, Status.DUPLICATE)
+_MORE = (
+    "workspace", "assignee", "opened_by", "signal", "feature", "release", "fix_release", "original",
+    "regression__release", "regression__signal",
+)  # fmt: skip
+_BOARD = (Status.NEW, Status.TRIAGED, Status.IN_PROGRESS, Status.MITIGATED, Status.RESOLVED)
+_ASIDE = (Status.VERIFIED, Status.CLOSED, Status.SNOOZED, Status.DECLINED, Status.DUPLICATE)
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    name: str | Promise
+    query: str
+
+
+BUILT_IN = {
+    "decide": BuiltIn(gettext_lazy("Needs a decision"), "is:undecided"),
+    "open": BuiltIn(gettext_lazy("Open"), "is:open"),
+    "mine": BuiltIn(gettext_lazy("Mine"), "is:open assigned:me"),
+    "done": BuiltIn(gettext_lazy("Done"), "is:done"),
+    "all": BuiltIn(gettext_lazy("All"), ""),
+}
+#: Where one begins whose role has no view of its own.
+FIRST = "open"
 
 
 @dataclass(frozen=True)
 class View:
-    show: str = "open"  # decide, open, mine, done, all
-    search: str = ""
+    """`base`: the built-in view's key or the saved one's id that the query began as; "" for none."""
+
+    query: str = BUILT_IN[FIRST].query
+    layout: str = "inbox"
     page: int = 1
+    base: str = ""
+    saved: SavedView | None = None
 
     @classmethod
-    def of(cls, query: QueryDict) -> View:
-        show = query.get("show", "open")
-        page = query.get("page", "1")
+    def of(cls, params: QueryDict, membership: Membership, saved: Iterable[SavedView], layout: str = "") -> View:
+        by_id = {str(view.pk): view for view in saved}
+        base = params.get("view", "")
+        if base not in by_id and base not in BUILT_IN:
+            base = ""
+        if not base and "q" not in params:
+            base = next((key for key, view in by_id.items() if view.role == membership.role), FIRST)
+        known = by_id.get(base)
+        query = known.query if known else BUILT_IN[base].query if base else ""
+        layout = layout or params.get("as", known.layout if known else "inbox")
+        page = params.get("page", "1")
         return cls(
-            show if show in SHOWS else "open",
-            query.get("q", "").replace("\x00", "").strip()[:200],
-            min(int(page), 10_000) if page.isdecimal() and len(page) < 6 else 1,
+            params.get("q", query).strip(),
+            layout if layout in SavedView.Layout.values else "inbox",
+            min(int(page), 10_000) if page.isascii() and page.isdecimal() and len(page) < 6 else 1,
+            base,
+            known,
         )
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is no longer what its view says."""
+        if self.saved:
+            return (self.query, self.layout) != (self.saved.query, self.saved.layout)
+        return self.query != (BUILT_IN[self.base].query if self.base else "")
 
-SHOWS = ("decide", "open", "mine", "done", "all")
+    def to(self, **changes: str) -> str:
+        """The query string of this view with some things changed."""
+        said = {"q": self.query, "as": self.layout, "view": self.base, **changes}
+        return f"?{urlencode({name: value for name, value in said.items() if value or name == 'q'})}"
 
 
-def shows() -> list[tuple[str, str]]:
-    return [
-        ("decide", _("Needs a decision")),
-        ("open", _("Open")),
-        ("mine", _("Mine")),
-        ("done", _("Done")),
-        ("all", _("All")),
-    ]
+@dataclass
+class Tab:
+    key: str
+    name: str
+    link: str
+    is_current: bool = False
+    is_changed: bool = False
+    saved: SavedView | None = None
+
+
+@dataclass
+class Chip:
+    """One term of the query, and the query without it."""
+
+    text: str
+    link: str
 
 
 @dataclass
 class Group:
     name: str
     incidents: list[Incident]
+    status: str = ""
+    count: int = 0
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """`stamp` changes whenever the queue may look different."""
+
+    stamp: str = ""
+    undecided: int = 0
+    count: int = 0
 
 
 @dataclass
 class Page:
     view: View
-    groups: list[Group]
-    count: int
-    has_more: bool
+    asked: Search
+    pulse: Pulse = Pulse()
+    groups: list[Group] = field(default_factory=list)
+    count: int = 0
+    has_more: bool = False
+    tabs: list[Tab] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
-        return not self.groups
+        return not any(group.incidents for group in self.groups)
+
+    @property
+    def shown(self) -> int:
+        return sum(len(group.incidents) for group in self.groups)
+
+    @property
+    def reach(self) -> int:
+        """How many of those found one act can be done to."""
+        return min(self.count, bulk.MOST)
+
+    @property
+    def first(self) -> Incident | None:
+        return next((incident for group in self.groups for incident in group.incidents), None)
+
+    @property
+    def chips(self) -> list[Chip]:
+        text = self.asked.text
+        return [
+            Chip(text[term.start : term.end], self.view.to(q=grammar.without(text, term))) for term in self.asked.terms
+        ]
+
+    @property
+    def wrong(self) -> dict[str, str] | None:
+        """Where the query cannot be read: {before, part, after, reason}."""
+        error, text = self.asked.error, self.asked.text
+        if error is None:
+            return None
+        start, end = error.start, min(error.end, error.start + 80)
+        return {
+            "before": ("…" if start > 80 else "") + text[max(0, start - 80) : start],
+            "part": text[start:end] or " ",
+            "after": text[end : end + 40],
+            "reason": error.reason,
+        }
+
+    def layouts(self) -> list[tuple[str, str, str]]:
+        """(key, name, link) of the three layouts."""
+        return [(str(key), str(name), self.view.to(**{"as": str(key)})) for key, name in SavedView.Layout.choices]
 
 
-def page(workspace: Workspace, view: View, user: User) -> Page:
-    """One page of the queue, the worst pain first, undecided before the rest."""
-    found = _filtered(workspace, view, user)
-    count = found.count()
-    rows = list(
-        found.select_related("assignee", "release", "fix_release", "regression__release", "regression__signal")
-        .by_pain()[(view.page - 1) * PAGE : view.page * PAGE + 1]
-    )
-    groups = [
-        Group(_("Needs a decision"), [i for i in rows[:PAGE] if i.status in lifecycle.UNDECIDED]),
-        Group(_("In progress"), [i for i in rows[:PAGE] if i.status in lifecycle.OPEN[1:]]),
-        Group(_("Done"), [i for i in rows[:PAGE] if i.status in _DONE]),
-    ]
-    return Page(view, [g for g in groups if g.incidents], count, len(rows) > PAGE)
-
-
-def stamp(workspace: Workspace) -> str:
-    """Changes whenever the queue may look different."""
-    last = Event.objects.filter(workspace=workspace).aggregate(last=Max("id"))["last"] or 0
-    weighed = Incident.objects.of(workspace).open().aggregate(last=Max("weighed_at"))["last"]
-    return f"{last}-{weighed.timestamp() if weighed else 0:.0f}"
-
-
-def _filtered(workspace: Workspace, view: View, user: User) -> Any:
-    found = Incident.objects.of(workspace)
-    if view.show == "decide":
-        found = found.undecided()
-    elif view.show == "open":
-        found = found.open()
-    elif view.show == "mine":
-        found = found.open().filter(assignee=user)
-    elif view.show == "done":
-        found = found.filter(status__in=_DONE)
-    if view.search:
-        found = found.filter(_match(view.search))
+def page(membership: Membership, params: QueryDict, layout: str = "") -> Page:
+    """What the URL asks for, in a layout of its own or a given one."""
+    saved = list(SavedView.objects.of(membership))
+    view = View.of(params, membership, saved, layout)
+    asked = search(view.query, membership.workspace, membership.user, timezone.now())
+    found = Page(view, asked, tabs=_tabs(view, saved))
+    is_counted = asked.error is None and view.layout != SavedView.Layout.BOARD
+    found.pulse = pulse(membership.workspace, asked.found() if is_counted else None)
+    found.count = found.pulse.count
+    if asked.error is not None:
+        return found
+    if view.layout == SavedView.Layout.BOARD:
+        found.groups = _columns(asked, view)
+        found.count = sum(column.count for column in found.groups)
+        return found
+    rows = list(asked.in_order().select_related(*_MORE)[(view.page - 1) * PAGE : view.page * PAGE + 1])
+    found.has_more, rows = len(rows) > PAGE, rows[:PAGE]
+    is_grouped = view.layout == SavedView.Layout.INBOX and asked.sort == "pain"
+    found.groups = _by_state(rows) if is_grouped else [Group("", rows)] if rows else []
     return found
 
 
-def _match(search: str) -> Q:
-    number = search.upper().removeprefix("INC-").strip()
-    match = (
-        Q(title__icontains=search)
-        | Q(signal__name__icontains=search.replace(" ", "_"))
-        | Q(feature__name__icontains=search)
-        | Q(release__version__icontains=search)
+def asked(membership: Membership, params: QueryDict) -> Search:
+    """The URL's query alone."""
+    view = View.of(params, membership, list(SavedView.objects.of(membership)))
+    return search(view.query, membership.workspace, membership.user, timezone.now())
+
+
+def titled(workspace: Workspace, membership: Membership, words: str, most: int) -> list[Incident]:
+    """The worst incidents that have these words, or this number."""
+    asked = search(grammar.quoted(words), workspace, membership.user, timezone.now())
+    return list(asked.in_order().select_related(*_MORE)[:most])
+
+
+def counts(membership: Membership) -> dict[str, int]:
+    """How many are in each view, up to MOST_COUNTED + 1, in one query."""
+    asked = {key: built_in.query for key, built_in in BUILT_IN.items()}
+    asked |= {str(view.pk): view.query for view in SavedView.objects.of(membership)}
+    now, parts = timezone.now(), []
+    keys = list(asked)
+    for at, key in enumerate(keys):
+        found = search(asked[key], membership.workspace, membership.user, now).found()
+        if not found.query.is_empty():
+            parts.append(found.annotate(of=Value(at, IntegerField())).order_by().values_list("of")[: MOST_COUNTED + 1])
+    told = dict.fromkeys(keys, 0)
+    if parts:
+        for (at,) in parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]:
+            told[keys[at]] += 1
+    return told
+
+
+def pulse(workspace: Workspace, found: IncidentQuerySet | None = None) -> Pulse:
+    """In one query."""
+    here = Incident.objects.filter(workspace=OuterRef("pk")).order_by()
+    asked = {
+        "last": Subquery(Event.objects.filter(workspace=OuterRef("pk")).order_by("-id").values("id")[:1]),
+        "weighed": Subquery(here.open().order_by(F("weighed_at").desc(nulls_last=True)).values("weighed_at")[:1]),
+        "undecided": _count(here.undecided()),
+    }
+    if found is not None and not found.query.is_empty():
+        asked["count"] = _count(found.order_by())
+    told: dict[str, Any] = Workspace.objects.filter(pk=workspace.pk).values(**asked).get()  # type: ignore[assignment]
+    weighed = told["weighed"].timestamp() if told["weighed"] else 0
+    return Pulse(f"{told['last'] or 0}-{weighed:.0f}", told["undecided"] or 0, told.get("count") or 0)
+
+
+def _count(found: IncidentQuerySet) -> Subquery:
+    return Subquery(found.values("workspace").annotate(n=Count("pk")).values("n"))
+
+
+def _tabs(view: View, saved: list[SavedView]) -> list[Tab]:
+    def tab(key: str, name: str, query: str, layout: str, of: SavedView | None = None) -> Tab:
+        link = f"?{urlencode({'view': key, 'q': query, 'as': layout})}"
+        return Tab(key, name, link, key == view.base, key == view.base and view.is_changed, of)
+
+    built_in = [tab(key, str(one.name), one.query, view.layout) for key, one in BUILT_IN.items()]
+    return built_in + [tab(str(one.pk), one.name, one.query, one.layout, one) for one in saved]
+
+
+def _by_state(rows: list[Incident]) -> list[Group]:
+    groups = [
+        Group(_("Needs a decision"), [i for i in rows if i.status in lifecycle.UNDECIDED]),
+        Group(_("In progress"), [i for i in rows if i.status in lifecycle.OPEN[1:]]),
+        Group(_("Done"), [i for i in rows if i.status in lifecycle.DONE]),
+    ]
+    return [group for group in groups if group.incidents]
+
+
+def _columns(asked: Search, view: View) -> list[Group]:
+    """A column per status: those of the way, and others that hold something."""
+    numbers: dict[str, int] = dict(
+        asked.found().order_by().values_list("status").annotate(n=Count("pk")).values_list("status", "n")
     )
-    if number.isdecimal() and len(number) < 9:
-        match |= Q(number=int(number))
-    return match
+    shown = [*_BOARD, *(status for status in _ASIDE if numbers.get(status))]
+    filled = [status for status in shown if numbers.get(status)]
+    parts = [asked.in_order().filter(status=status).values_list("pk")[:CARDS] for status in filled]
+    rows = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0] if parts else ()
+    wanted = [pk for (pk,) in rows]
+    cards: dict[str, list[Any]] = {status: [] for status in shown}
+    for incident in asked.in_order().filter(pk__in=wanted).select_related(*_MORE):
+        cards[incident.status].append(incident)
+    return [
+        Group(str(Status(s).label), cards[s], str(s), numbers.get(s, 0), view.to(q=_within(asked, s), **{"as": "list"}))
+        for s in shown
+    ]
+
+
+def _within(asked: Search, status: str) -> str:
+    return f"{asked.text} status:{status}".strip()
