@@ -41,6 +41,7 @@ class MemberRequest(HttpRequest):
 
     membership: Membership
     workspace: Workspace
+    others: list[Workspace]
 
 
 View = Callable[..., HttpResponseBase]
@@ -65,17 +66,17 @@ def allow(act: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return _sign_in(request)
-            membership = (
-                Membership.objects.select_related("workspace", "user")
-                .filter(user=request.user.pk, workspace__slug=slug)
-                .first()
-            )
+            # All of the person's at once: the frame names the other workspaces.
+            known = Membership.objects.select_related("workspace", "user").filter(user=request.user.pk)
+            memberships = list(known.order_by("joined_at"))
+            membership = next((m for m in memberships if m.workspace.slug == slug), None)
             if membership is None:
                 raise Http404
             if not can(membership, act):
                 raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
             request.workspace = membership.workspace  # type: ignore[attr-defined]
+            request.others = [m.workspace for m in memberships if m is not membership][:20]  # type: ignore[attr-defined]
             return view(request, *args, **kwargs)
 
         guarded.act = act  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -15,19 +15,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import User
+from accounts.models import User, Workspace
 from activity.models import Event
 from feedback.api import CleanCharField
 from incidents import lifecycle
 from incidents.lifecycle import IllegalMove
-from incidents.models import Incident, Severity, Status
-from incidents.models.incident import Stale
+from incidents.models import Incident, Severity, Status, acts
+from incidents.models.incident import IncidentQuerySet, Stale
+from incidents.query.search import search
 from productops.lib.api import Conflict, Pages
 from releases.api import user_of, workspace_of
 from releases.models import Release
 
 _MORE = ("assignee", "product", "release", "fix_release", "feature", "original", "workspace", "signal",
          "regression__release", "regression__signal")  # fmt: skip
+
+
+#: What a severity can be set to.
+SEVERITY_OR_AUTO = [*((value, value) for value in Severity.values), (acts.AUTO, acts.AUTO)]
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
@@ -56,7 +61,9 @@ class ChangeSerializer(serializers.Serializer[Any]):
     """What to change. `status` moves along the transition table; an illegal move is answered with 409."""
 
     status = serializers.ChoiceField(choices=Status.choices, required=False)
-    severity = serializers.ChoiceField(choices=Severity.choices, required=False)
+    severity = serializers.ChoiceField(
+        choices=SEVERITY_OR_AUTO, required=False, help_text="`auto` gives it back to the hub"
+    )
     assignee = serializers.EmailField(required=False, allow_null=True, help_text="a member's e-mail, or null")
     reason = CleanCharField(max_length=500, required=False, help_text="for declined, reopening, severity")
     fix_release = CleanCharField(
@@ -64,6 +71,10 @@ class ChangeSerializer(serializers.Serializer[Any]):
     )
     duplicate_of = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
     snoozed_until = serializers.DateTimeField(required=False)
+    snooze_customers = serializers.IntegerField(
+        required=False, min_value=1, max_value=100_000, help_text="for snoozed: until so many more customers are hit"
+    )
+    snooze_release = serializers.BooleanField(required=False, help_text="for snoozed: until the next release is out")
     version = serializers.IntegerField(
         required=False, min_value=0, help_text="the version you read; a newer one is answered with 409"
     )
@@ -75,6 +86,7 @@ class Incidents(APIView):
     @extend_schema(
         operation_id="incidents_list",
         parameters=[
+            OpenApiParameter("q", str, description="the query line of triage: `status:new severity:>=high is:silent`"),
             OpenApiParameter("status", str, description="one or more, comma-separated; `open` for all open ones"),
             OpenApiParameter("severity", str),
             OpenApiParameter("release", str),
@@ -83,9 +95,9 @@ class Incidents(APIView):
         responses=IncidentSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        found = Incident.objects.of(workspace_of(request)).filter(_chosen(request))
         pages: Pages = Pages()
-        page: list[Any] | None = pages.paginate_queryset(found.select_related(*_MORE).by_pain(), request, view=self)
+        found = _chosen(request).select_related(*_MORE)
+        page: list[Any] | None = pages.paginate_queryset(found, request, view=self)
         return pages.get_paginated_response(IncidentSerializer(page, many=True).data)
 
 
@@ -129,7 +141,7 @@ def change(incident: Incident, by: User, given: dict[str, Any]) -> None:
 def _verbs(incident: Incident, by: User, given: dict[str, Any]) -> list[Callable[[int | None], Event]]:
     verbs: list[Callable[[int | None], Event]] = []
     if "assignee" in given:
-        assignee = _member(incident, given["assignee"])
+        assignee = member(incident.workspace, given["assignee"])
         verbs.append(lambda expected: incident.assign(by, assignee, expected))
     if "severity" in given:
         verbs.append(lambda expected: incident.set_severity(by, given["severity"], given.get("reason", ""), expected))
@@ -145,7 +157,7 @@ def _move(incident: Incident, by: User, verb: str, given: dict[str, Any]) -> Cal
     if verb == "reopen":
         return lambda expected: incident.reopen(by, reason, expected)
     if verb == "resolve":
-        release = _fix(incident, given.get("fix_release"))
+        release = fix(incident.workspace, incident.product_id, given.get("fix_release"))
         return lambda expected: incident.resolve(by, release, expected)
     if verb == "duplicate":
         number = given.get("duplicate_of")
@@ -154,30 +166,31 @@ def _move(incident: Incident, by: User, verb: str, given: dict[str, Any]) -> Cal
             raise ValidationError({"duplicate_of": ["Name an incident of this workspace."]})
         return lambda expected: incident.duplicate(by, original, expected)
     if verb == "snooze":
-        if "snoozed_until" not in given:
-            raise ValidationError({"snoozed_until": ["Say until when."]})
-        return lambda expected: incident.snooze(by, given["snoozed_until"], expected)
+        return lambda expected: incident.snooze(
+            by, given.get("snoozed_until"), expected,
+            customers=given.get("snooze_customers"), next_release=given.get("snooze_release", False),
+        )  # fmt: skip
     if verb in {"verify", "wake"}:
         return lambda _expected: getattr(incident, verb)(by)  # type: ignore[no-any-return]
     return lambda expected: getattr(incident, verb)(by, expected=expected)  # type: ignore[no-any-return]
 
 
-def _fix(incident: Incident, version: str | None) -> Release | None:
+def fix(workspace: Workspace, product_id: int | None, version: str | None) -> Release | None:
     if version is None:
         return None
-    found = Release.objects.filter(product__workspace=incident.workspace_id, version=version)
-    if incident.product_id:
-        found = found.filter(product=incident.product_id)
+    found = Release.objects.of(workspace).filter(version=version)
+    if product_id:
+        found = found.filter(product=product_id)
     release = found.select_related("product").first()
     if release is None:
         raise ValidationError({"fix_release": ["This release does not exist here."]})
     return release
 
 
-def _member(incident: Incident, email: str | None) -> User | None:
+def member(workspace: Workspace, email: str | None) -> User | None:
     if email is None:
         return None
-    user = User.objects.filter(email=email.lower(), memberships__workspace=incident.workspace_id).first()
+    user = User.objects.filter(email=email.lower(), memberships__workspace=workspace).first()
     if user is None:
         raise ValidationError({"assignee": ["This person is not in the workspace."]})
     return user
@@ -189,22 +202,27 @@ def _find(request: Request, number: int) -> Incident:
     )
 
 
-def _chosen(request: Request) -> Q:
+def _chosen(request: Request) -> IncidentQuerySet:
+    """What the query and the single filters ask, the worst first unless the query says otherwise."""
     params = {k: str(v).replace("\x00", "") for k, v in request.query_params.items()}
-    chosen = Q()
+    asked = search(params.get("q", ""), workspace_of(request), user_of(request), timezone.now())
+    if asked.error is not None:
+        wrong = asked.text[asked.error.start : asked.error.end][:80]
+        raise ValidationError({"q": [f"{wrong}: {asked.error.reason}"]})
+    found = asked.in_order()
     if params.get("status"):
-        asked = params["status"].split(",")
-        wanted = [s for name in asked for s in (lifecycle.OPEN if name == "open" else [name])]
+        names = params["status"].split(",")
+        wanted = [s for name in names for s in (lifecycle.OPEN if name == "open" else [name])]
         if not set(wanted) <= set(Status.values):
             raise ValidationError({"status": ["Unknown status."]})
-        chosen &= Q(status__in=wanted)
+        found = found.filter(status__in=wanted)
     if params.get("severity"):
-        chosen &= Q(severity__in=params["severity"].split(","))
+        found = found.filter(severity__in=params["severity"].split(","))
     if params.get("release"):
-        chosen &= Q(release__version=params["release"])
+        found = found.filter(release__version=params["release"])
     if params.get("assignee") == "none":
-        chosen &= Q(assignee=None)
+        found = found.filter(assignee=None)
     elif params.get("assignee"):
         email = user_of(request).email if params["assignee"] == "me" else params["assignee"].lower()
-        chosen &= Q(assignee__email=email)
-    return chosen
+        found = found.filter(assignee__email=email)
+    return found

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User, Workspace
-from incidents.models import Incident, IncidentKind, Severity
+from accounts.models import Role, User, Workspace
+from incidents.models import Incident, IncidentKind, SavedView, Severity, acts
 from productops.lib.text import fold
 from productops.lib.widgets import Typeahead
 from releases.models import Release
@@ -62,18 +62,29 @@ def incident_label(incident: Incident) -> str:
 
 
 class ActForm(forms.Form):
-    """`version` is the incident as the person saw it."""
+    """What one act needs to be told, about one incident or about many; `act` is it once the form is valid.
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    `version` is the incident as the person saw it.
+    """
 
-    def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
-        self.incident = incident
-        kwargs.setdefault("initial", {}).setdefault("version", incident.version)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput, max_value=2**31 - 1)
+    act: acts.Act
+
+    def __init__(self, *args: Any, workspace: Workspace, incident: Incident | None = None, **kwargs: Any) -> None:
+        self.workspace, self.incident = workspace, incident
+        if incident:
+            kwargs.setdefault("initial", {}).setdefault("version", incident.version)
         super().__init__(*args, **kwargs)
 
-    @property
-    def workspace(self) -> Workspace:
-        return self.incident.workspace
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors:
+            self.act = self.build(given)
+        return given
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        """The act; raises ValidationError."""
+        raise NotImplementedError
 
 
 class ReasonForm(ActForm):
@@ -82,13 +93,37 @@ class ReasonForm(ActForm):
     )
 
 
+class DeclineForm(ReasonForm):
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.decline(given["reason"])
+
+
+class ReopenForm(ReasonForm):
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.reopen(given["reason"])
+
+
 class SnoozeForm(ActForm):
     until = forms.ChoiceField(
-        label=_("Until"), choices=[(key, name) for key, (name, _d) in SNOOZES.items()], initial="1d"
+        label=_("Until"),
+        choices=[
+            *((key, name) for key, (name, _d) in SNOOZES.items()),
+            ("release", _("The next release")),
+            ("customers", _("More customers are hit")),
+        ],
+        initial="1d",
+    )
+    customers = forms.IntegerField(
+        label=_("How many more customers"), required=False, min_value=1, max_value=acts.MOST_CUSTOMERS, initial=5
     )
 
-    def moment(self) -> datetime:
-        return timezone.now() + SNOOZES[self.cleaned_data["until"]][1]
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        until = given["until"]
+        if until == "release":
+            return acts.snooze(next_release=True)
+        if until == "customers":
+            return acts.snooze(customers=given["customers"] or 5)
+        return acts.snooze(timezone.now() + SNOOZES[until][1])
 
 
 class DuplicateForm(ActForm):
@@ -96,11 +131,14 @@ class DuplicateForm(ActForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        others = Incident.objects.of(self.workspace).open().filter(original=None).exclude(pk=self.incident.pk)
+        others = Incident.objects.of(self.workspace).open().filter(original=None)
         field = self.fields["original"]
         assert isinstance(field, IncidentField)
-        field.offer(others)
+        field.offer(others.exclude(pk=self.incident.pk) if self.incident else others)
         field.widget.attrs["autofocus"] = True
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.duplicate(given["original"])
 
 
 class AssignForm(ActForm):
@@ -114,18 +152,35 @@ class AssignForm(ActForm):
         field = self.fields["assignee"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = members.order_by("name", "email")
-        self.initial.setdefault("assignee", self.incident.assignee_id)
+        if self.incident:
+            self.initial.setdefault("assignee", self.incident.assignee_id)
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.assign(given["assignee"], self.workspace.pk)
 
 
 class SeverityForm(ActForm):
-    severity = forms.ChoiceField(
-        label=_("Severity"), choices=[c for c in Severity.choices if c[0] != "unset"], widget=forms.RadioSelect
-    )
-    reason = forms.CharField(label=_("Why? (optional)"), max_length=500, required=False)
+    severity = forms.ChoiceField(label=_("Severity"), widget=forms.RadioSelect)
+    reason = forms.CharField(label=_("Why?"), max_length=500, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        field = self.fields["severity"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [choice for choice in Severity.choices if choice[0] != "unset"]
+        if self.incident is None:
+            return
+        suggested = Severity(acts.suggested(self.incident))
+        if self.incident.is_severity_forced:
+            name = _("As the hub suggests: %(severity)s") % {"severity": suggested.label}
+            field.choices = [*field.choices, (acts.AUTO, name)]
+        if suggested != Severity.UNSET:
+            told = _("The hub suggests %(severity)s. Another one needs a reason.")
+            self.fields["reason"].help_text = told % {"severity": str(suggested.label).lower()}
         self.initial.setdefault("severity", self.incident.severity)
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.set_severity(given["severity"], given["reason"])
 
 
 class ResolveForm(ActForm):
@@ -141,12 +196,39 @@ class ResolveForm(ActForm):
         field = self.fields["release"]
         assert isinstance(field, forms.ModelChoiceField)
         releases = Release.objects.of(self.workspace)
-        if self.incident.product_id:
+        if self.incident and self.incident.product_id:
             releases = releases.filter(product=self.incident.product_id)
         field.queryset = releases.in_order()
         newest = field.queryset.first()
         # A fix usually ships in the newest release; "no code change" is the exception one chooses.
         self.initial.setdefault("release", newest.pk if newest else None)
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.resolve(given["release"])
+
+
+class SaveViewForm(forms.ModelForm):  # type: ignore[type-arg]
+    query = forms.CharField(label=_("Query"), max_length=1_000, required=False)
+
+    class Meta:
+        model = SavedView
+        fields = ("name", "query", "layout", "is_shared", "role")
+        labels: ClassVar = {"layout": _("Shown as"), "role": _("Where this role begins")}
+
+    def __init__(self, *args: Any, may_share: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].widget.attrs["autofocus"] = True
+        role = self.fields["role"]
+        assert isinstance(role, forms.ChoiceField)
+        role.choices = [("", _("No role")), *Role.choices]
+        if not may_share:
+            del self.fields["is_shared"], self.fields["role"]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if given.get("role"):  # a role's view is one that all of the role see
+            given["is_shared"] = True
+        return given
 
 
 class CommentForm(forms.Form):

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import Min, Sum
+from django.db.models import Min, OuterRef, Subquery, Sum
 
+from feedback.models import Customer
 from incidents.models import Incident
 from metrics import measures, series
 from metrics.detection import fixed
@@ -60,15 +61,18 @@ def prove(incident: Incident, now: datetime) -> Proof | None:
 
 
 def behind(incident: Incident) -> list[dict[str, Any]]:
-    """Customers who still meet it on a release without the fix since it was resolved: {customer, failures, last}."""
+    """Customers who still meet it on a release without the fix since it was resolved: {customer, bad, pk, name}, the
+    last two None while nobody knows who that is."""
     if incident.fix_release is None or incident.resolved_at is None or not incident.signal_id:
         return []
     rows = CustomerDay.objects.filter(
         product_id=incident.product_id or 0, signal_id=incident.signal_id, environment=incident.environment,
         day__gte=incident.resolved_at.date(), last_at__gte=incident.resolved_at, failures__gt=0,
     ).exclude(release_id__in=_with_fix(incident.fix_release) or set())  # fmt: skip
+    known = Customer.objects.filter(workspace=incident.workspace_id, external_id=OuterRef("customer"))
+    who = {"pk": Subquery(known.values("pk")[:1]), "name": Subquery(known.values("name")[:1])}
     told = rows.values("customer").annotate(bad=Sum("failures")).order_by("-bad", "customer")
-    return [dict(row) for row in told[:200]]
+    return [dict(row) for row in told.values("customer", "bad", **who)[:200]]
 
 
 def _answer(proof: Proof, now: datetime) -> str:

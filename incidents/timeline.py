@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat, NullIf
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -14,7 +17,7 @@ from activity.models import Event
 from incidents import telling
 from incidents.models import Incident, Severity, Update
 from metrics import words
-from productops.lib.tell import percent, whole
+from productops.lib.tell import customers, percent, whole
 from releases.models import Release
 
 #: Entries shown; older ones are in the API.
@@ -32,11 +35,18 @@ class Entry:
     undo: int = 0  # id of the event, when it can be taken back
 
 
+#: What events name: kind -> key -> name.
+Names = dict[str, dict[int, str]]
+
+
 def tell(incident: Incident) -> list[Entry]:
-    """Newest first. Three queries, however long the story is."""
-    events = list(Event.objects.about(incident).select_related("by").order_by("-at", "-id")[:MOST])
-    updates = {u.pk: u for u in Update.objects.filter(incident=incident)}
-    people, releases = _named(events)
+    """Newest first. Two queries, however long the story is."""
+    return told(list(Event.objects.about(incident).select_related("by").order_by("-at", "-id")[:MOST]))
+
+
+def told(events: list[Event]) -> list[Entry]:
+    """Events of one incident in words, in their order, which is the newest first."""
+    names = _named(events)
     undone = {event.detail.get("undone") for event in events if event.verb == "incident.undone"}
     latest = next((e for e in events if e.detail.get("before") and e.by_id), None)
     return [
@@ -44,29 +54,44 @@ def tell(incident: Incident) -> list[Entry]:
             at=event.at,
             by=str(event.by) if event.by else _("The hub"),
             is_hub=event.by_id is None,
-            text=_text(event, people, releases),
+            text=_text(event, names),
             why=_why(event),
-            html=updates[event.detail["update"]].html if event.detail.get("update") in updates else "",
+            html=names["update"].get(event.detail.get("update") or 0, ""),
             undo=event.pk if latest and event.pk == latest.pk and event.pk not in undone else 0,
         )
         for event in events
     ]
 
 
-def _named(events: list[Event]) -> tuple[dict[int, str], dict[int, str]]:
-    people: set[int] = set()
-    releases: set[int] = set()
+def _named(events: list[Event]) -> Names:
+    """In one query, or none when nothing is named. Of an update, its text."""
+    wanted: dict[str, set[int]] = {"person": set(), "release": set(), "incident": set(), "update": set()}
     for event in events:
         after = event.detail.get("after") or {}
-        people.add(after.get("assignee") or 0)
-        releases.add(after.get("fix_release") or 0)
-    return (
-        {user.pk: str(user) for user in User.objects.filter(pk__in=people)},
-        {release.pk: release.version for release in Release.objects.filter(pk__in=releases)},
-    )
+        for kind, field in (("person", "assignee"), ("release", "fix_release"), ("incident", "original")):
+            wanted[kind].add(after.get(field) or 0)
+        wanted["update"].add(event.detail.get("update") or 0)
+    called = {
+        "person": User.objects.annotate(said=Coalesce(NullIf("name", Value("")), "email", output_field=TextField())),
+        "release": Release.objects.annotate(said=Cast("version", TextField())),
+        "incident": Incident.objects.annotate(
+            said=Concat(Value("INC-"), Cast("number", TextField()), output_field=TextField())
+        ),
+        "update": Update.objects.annotate(said=F("html")),
+    }
+    names: Names = {kind: {} for kind in wanted}
+    parts: list[Any] = [
+        called[kind].filter(pk__in=keys - {0}).order_by().annotate(of=Value(kind)).values_list("of", "pk", "said")
+        for kind, keys in wanted.items()
+        if keys - {0}
+    ]
+    if parts:
+        for kind, pk, said in parts[0].union(*parts[1:], all=True):
+            names[kind][pk] = said
+    return names
 
 
-def _text(event: Event, people: dict[int, str], releases: dict[int, str]) -> str:
+def _text(event: Event, names: Names) -> str:
     verb, detail = event.verb.removeprefix("incident."), event.detail
     after = detail.get("after") or {}
     reason = detail.get("reason", "")
@@ -77,8 +102,6 @@ def _text(event: Event, people: dict[int, str], releases: dict[int, str]) -> str
         "mitigated": _("mitigated it"),
         "verified": _("verified the fix"),
         "closed": _("closed it"),
-        "marked_duplicate": _("marked it as a duplicate"),
-        "snoozed": _("snoozed it"),
         "woken": _("woke it"),
         "commented": _("commented"),
         "complaint_joined": _("added a complaint"),
@@ -86,22 +109,25 @@ def _text(event: Event, people: dict[int, str], releases: dict[int, str]) -> str
         "undone": _("took back the last change"),
     }.get(verb)
     if told is None:
-        told = _told_with_values(verb, {**detail, **after}, people, releases)
+        told = _told_with_values(verb, {**detail, **after}, names)
     return f"{told}: {reason}" if reason else told
 
 
-def _told_with_values(
-    verb: str, after: dict[str, Any], people: dict[int, str], releases: dict[int, str]
-) -> str:
+def _told_with_values(verb: str, after: dict[str, Any], names: Names) -> str:
     if verb == "assigned":
-        name = people.get(after.get("assignee") or 0)
+        name = names["person"].get(after.get("assignee") or 0)
         return _("assigned it to %(name)s") % {"name": name} if name else _("took the assignee off")
     if verb in {"severity_set", "severity_suggested"}:
         severity = dict(Severity.choices).get(after.get("severity", ""), "")
         return _("set severity to %(severity)s") % {"severity": str(severity).lower()}
     if verb == "resolved":
-        version = releases.get(after.get("fix_release") or 0)
+        version = names["release"].get(after.get("fix_release") or 0)
         return _("resolved it in %(version)s") % {"version": version} if version else _("resolved it without code")
+    if verb == "marked_duplicate":
+        other = names["incident"].get(after.get("original") or 0)
+        return _("marked it as a duplicate of %(other)s") % {"other": other} if other else _("marked it as a duplicate")
+    if verb == "snoozed":
+        return _snoozed(after)
     if verb == "declined":
         return _("declined it")
     if verb == "complaints_joined":
@@ -109,6 +135,31 @@ def _told_with_values(
     if verb == "reopened":
         return _("reopened it")
     return verb.replace("_", " ")
+
+
+def _snoozed(after: dict[str, Any]) -> str:
+    if after.get("customers"):
+        n = after["customers"]
+        return ngettext(
+            "snoozed it until %(n)s more customer is hit", "snoozed it until %(n)s more customers are hit", n
+        ) % {"n": whole(n)}
+    if after.get("wakes_on_release"):
+        return _("snoozed it until the next release")
+    if after.get("snoozed_until"):
+        return _("snoozed it until %(moment)s") % {"moment": _moment(after["snoozed_until"])}
+    return _("snoozed it")
+
+
+def _woken(why: dict[str, Any]) -> str:
+    if "customers" in why:
+        return _("%(customers)s by now, as it was to wait for") % {"customers": customers(why["customers"])}
+    if "release" in why:
+        return _("%(version)s is out, which it was to wait for") % {"version": why["release"]}
+    return _("The time it was to sleep is over")
+
+
+def _moment(stamp: str) -> str:
+    return formats.date_format(timezone.localtime(datetime.fromisoformat(stamp)), "SHORT_DATETIME_FORMAT")
 
 
 def _met(code: str) -> str:
@@ -136,6 +187,8 @@ def _why(event: Event) -> str:
             "version": why["version"],
             "met": "; ".join(map(_met, why["met"])),
         }
+    if why.get("rule") == "snooze":
+        return _woken(why)
     if why.get("rule") == "complaints":
         return words.complaints_why(why)
     if why.get("rule") in {"verify", "still_broken"}:

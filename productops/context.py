@@ -32,7 +32,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
     workspace = membership.workspace
-    undecided = Incident.objects.of(workspace).undecided().count()
+    undecided: int | None = getattr(request, "undecided", None)  # where the page has asked already
+    if undecided is None:
+        undecided = Incident.objects.of(workspace).undecided().count()
     slug = workspace.slug
 
     def entry(name: str, view: str, key: str, caption: str = "", count: int | None = None) -> dict[str, Any]:
@@ -48,19 +50,13 @@ def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
         entry(_("Data"), "metrics:data", "d", caption=_("Set up")),
         entry(_("People"), "accounts:people", "p"),
     ]
-    others = [
-        m.workspace
-        for m in Membership.objects.filter(user=membership.user_id)
-        .exclude(workspace=workspace)
-        .select_related("workspace")[:20]
-    ]
     return {
         "workspace": workspace,
         "membership": membership,
         "entries": entries,
         "undecided": undecided,
         "bottom": [entries[0], entries[1], entries[3]],
-        "others": others,
+        "others": getattr(request, "others", []),
         "can_log": access.can(membership, "complaint.log"),
         "can_triage": access.can(membership, "incident.triage"),
     }

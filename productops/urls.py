@@ -10,7 +10,9 @@ from feedback.api import Customers, OneSilence, Silences
 from feedback.urls import urlpatterns as feedback_patterns
 from incidents import quicklog_views
 from incidents.api import Incidents, OneIncident
+from incidents.bulk_api import ManyIncidents, UndoMany
 from incidents.quicklog_api import Complaints, OneComplaint
+from incidents.saved_views_api import OneSavedView, SavedViews
 from metrics.api import Limits, Outcomes, Regressions, Rollups
 from metrics.backtests_api import Backtests, OneBacktest
 from metrics.signals_api import OneSignal, Signals
@@ -43,7 +45,11 @@ api = [
     path("signals/<int:pk>", OneSignal.as_view(), name="signal"),
     path("regressions", Regressions.as_view(), name="regressions"),
     path("incidents", Incidents.as_view(), name="incidents"),
+    path("incidents/bulk", ManyIncidents.as_view(), name="incidents_bulk"),
+    path("incidents/bulk/<uuid:batch>/undo", UndoMany.as_view(), name="incidents_bulk_undo"),
     path("incidents/<int:number>", OneIncident.as_view(), name="incident"),
+    path("views", SavedViews.as_view(), name="views"),
+    path("views/<int:pk>", OneSavedView.as_view(), name="view"),
     path("complaints", Complaints.as_view(), name="complaints"),
     path("complaints/<int:pk>", OneComplaint.as_view(), name="complaint"),
     path("customers", Customers.as_view(), name="customers"),

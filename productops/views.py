@@ -83,12 +83,10 @@ def _things(request: MemberRequest, typed: str) -> list[dict[str, Any]]:
     if len(typed) < 2 and not typed.isdecimal():
         return []
     slug = request.workspace.slug
-    view = queue.View(show="all", search=typed)
     found: list[dict[str, Any]] = []
-    for group in queue.page(request.workspace, view, request.membership.user).groups:
-        for incident in group.incidents[:4]:
-            url = reverse("incidents:detail", args=[slug, incident.number])
-            found.append({"title": f"{incident} · {incident.headline}", "kind": _("incident"), "url": url})
+    for incident in queue.titled(request.workspace, request.membership, typed, 6):
+        url = reverse("incidents:detail", args=[slug, incident.number])
+        found.append({"title": f"{incident} · {incident.headline}", "kind": _("incident"), "url": url})
     for customer in Customer.objects.of(request.workspace).matching(typed).order_by("-revenue")[:4]:
         url = reverse("feedback:customer", args=[slug, customer.pk])
         found.append({"title": customer.name, "kind": _("customer"), "url": url})

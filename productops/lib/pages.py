@@ -40,10 +40,11 @@ def unchanged(request: HttpRequest, stamp: str) -> HttpResponse | None:
     return None
 
 
-def ask(request: HttpRequest, form: Any, title: str, action: str) -> HttpResponse:
-    """A small form: in the dialog for htmx, on a page of its own for everybody else."""
+def ask(request: HttpRequest, form: Any, title: str, action: str, remove: str = "") -> HttpResponse:
+    """A small form: in the dialog for htmx, on a page of its own for everybody else. `remove` is where the thing itself
+    can be taken away."""
     template = "productops/_ask.html" if is_htmx(request) else "productops/ask.html"
-    return render(request, template, {"form": form, "title": title, "action": action})
+    return render(request, template, {"form": form, "title": title, "action": action, "remove": remove})
 
 
 def go(request: HttpRequest, address: str) -> HttpResponse:

@@ -21,7 +21,7 @@ def queue(tienda, *titles: str) -> list[Incident]:
 def test_three_decisions_by_keyboard_with_undo(tienda, carol, browse) -> None:
     first, second, third = queue(tienda, "One", "Two", "Three")
     page = browse(carol)
-    page.goto(f"/w/{tienda.slug}/triage/?show=decide")
+    page.goto(f"/w/{tienda.slug}/triage/?view=decide")
     expect(page.locator("[data-row][aria-current=true]")).to_contain_text("One")
     page.keyboard.press("1")
     expect(page.locator(".toast")).to_contain_text("INC-1 accepted")

@@ -42,6 +42,14 @@ def _undo(world: World) -> Kwargs:
     return {"number": world.incidents[0].number, "event": world.decision(world.incidents[0]).pk}
 
 
+def _batch(world: World) -> Kwargs:
+    return {"batch": world.batches[0]}
+
+
+def _saved_view(world: World) -> Kwargs:
+    return {"pk": world.saved_views[0].pk}
+
+
 def _release(world: World) -> Kwargs:
     return {"pk": world.releases[0].pk}
 
@@ -119,6 +127,16 @@ PAGES: dict[str, Route] = {
     "setup:deploy": Route("release.edit", "P", _product),
     "incidents:index": Route(VIEW, "G"),
     "incidents:report": Route(TRIAGE, "GP"),
+    "incidents:counts": Route(VIEW, "G"),
+    "incidents:complete": Route(VIEW, "G"),
+    "incidents:numbers": Route(VIEW, "G"),
+    "incidents:export": Route(VIEW, "G"),
+    "incidents:act_on_many": Route(TRIAGE, "P"),
+    "incidents:undo_many": Route(TRIAGE, "P", _batch),
+    "incidents:save_view": Route(VIEW, "GP"),
+    "incidents:change_view": Route(VIEW, "GP", _saved_view),
+    "incidents:remove_view": Route(VIEW, "P", _saved_view),
+    "incidents:move": Route(TRIAGE, "GP", _incident),
     "incidents:detail": Route(VIEW, "G", _incident),
     "incidents:customers": Route(VIEW, "G", _incident),
     "incidents:impact": Route(VIEW, "G", _incident),
@@ -209,6 +227,10 @@ API: dict[str, Api] = {
     "api:regressions": Api({"GET": VIEW}),
     "api:incidents": Api({"GET": VIEW}),
     "api:incident": Api({"GET": VIEW, "PATCH": TRIAGE}, _incident),
+    "api:incidents_bulk": Api({"POST": TRIAGE}),
+    "api:incidents_bulk_undo": Api({"POST": TRIAGE}, _batch),
+    "api:views": Api({"GET": VIEW, "POST": VIEW}),
+    "api:view": Api({"GET": VIEW, "PATCH": VIEW, "DELETE": VIEW}, _saved_view),
     "api:complaints": Api({"GET": VIEW, "POST": "complaint.log"}),
     "api:complaint": Api(
         {"GET": VIEW, "PATCH": "complaint.log"}, lambda world: {"pk": world.complaints[0].pk}

@@ -120,7 +120,7 @@ def test_page_with_nonsense_in_every_parameter(name, world):
 @pytest.mark.parametrize(
     ("name", "query"),
     [
-        ("incidents:index", "page=1000000000000&show=all"),
+        ("incidents:index", "page=1000000000000&view=all"),
         ("incidents:index", "page=-1"),
         ("incidents:index", "page=x"),
         ("feedback:complaints", "page=1000000000000"),

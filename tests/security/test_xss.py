@@ -310,6 +310,9 @@ HTML = sorted(
         "releases:adoption_data",
         "releases:questions",
         "releases:backtest_csv",
+        "incidents:export",
+        "incidents:counts",
+        "incidents:numbers",
         "setup:welcome",
         "styleguide",
     }
@@ -338,7 +341,7 @@ def test_hostile_texts_are_on_the_pages(page, stage):
         ("accounts:people", world.people["viewer"].name),
         ("metrics:data", world.signals[0].name),
     ):
-        page.goto(reverse(name, args=[slug]) + ("?show=all" if name == "incidents:index" else ""))
+        page.goto(reverse(name, args=[slug]) + ("?view=all" if name == "incidents:index" else ""))
         said = " ".join(page.evaluate("document.documentElement.textContent").split())
         wanted = " ".join(text.split())[:40]
         assert wanted[:12] in said, (name, wanted)
@@ -393,7 +396,7 @@ def test_partials_swapped_by_htmx(page, stage):
     """What htmx puts into the page is as inert as what came with it; toasts say names too."""
     _url, world, _session = stage
     slug = world.workspace.slug
-    page.goto(f"/w/{slug}/triage/?show=all", wait_until="load")
+    page.goto(f"/w/{slug}/triage/?view=all", wait_until="load")
     for path in [f"triage/{incident.number}/" for incident in world.incidents[:6]] + ["matches", "log/"]:
         if path == "matches":
             path = f"log/matches/?text={quote(world.complaints[0].text[:200])}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 from django.utils import timezone
@@ -14,8 +14,8 @@ from django.utils import timezone
 from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
 from activity.models import Event as Activity
 from feedback.models import Complaint, Contact, Customer, Silence
-from incidents import attending, ledger
-from incidents.models import Incident, Report, Update
+from incidents import attending, bulk, ledger
+from incidents.models import Incident, Report, SavedView, Update, acts
 from metrics import replaying
 from metrics.detection.asking import Question
 from metrics.detection.evidence import Side
@@ -64,6 +64,8 @@ class World:
     confusions: list[Confusion] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    batches: list[UUID] = field(default_factory=list)
+    saved_views: list[SavedView] = field(default_factory=list)
     customers: list[Customer] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
     quarantine: list[Quarantine] = field(default_factory=list)
@@ -256,7 +258,14 @@ def _work(world: World, i: int, say: Say) -> None:
     for incident in (found, told):
         ledger.weigh(incident, now)
         incident.refresh_from_db()
+    outcome = bulk.act(world.workspace, world.owner, acts.set_severity("high", say("reason", i, 200)), [told.number])
+    assert outcome.batch
+    world.batches.append(outcome.batch)
     world.incidents += [told, found]
+    view = SavedView.objects.save_as(
+        world.workspace, world.owner, say("view", i, 60), "is:open", "inbox", is_shared=True
+    )
+    world.saved_views.append(view)
 
 
 def _miss(world: World, i: int, say: Say) -> None:

@@ -1,4 +1,7 @@
 // One entry: each module binds itself to its data- hooks.
+import "./board.js";
+import "./many.js";
+import "./query.js";
 import "./dialogs.js";
 import "./keys.js";
 import "./lists.js";

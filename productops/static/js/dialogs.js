@@ -11,6 +11,15 @@ export async function openDialog(url) {
   first?.focus();
 }
 
+// A form that came with another answer.
+export function showDialog(html) {
+  opener ??= document.activeElement;
+  dialog.innerHTML = html;
+  htmx.process(dialog);
+  if (!dialog.open) dialog.showModal();
+  dialog.querySelector("[autofocus], textarea, input:not([type=hidden]), select, button")?.focus();
+}
+
 export function closeDialog() {
   if (dialog.open) dialog.close();
 }
@@ -30,6 +39,13 @@ document.addEventListener("click", (event) => {
   openDialog(link.href);
 });
 document.addEventListener("dialog:close", closeDialog);
+// Somebody was quicker: the form comes back with what they did.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status !== 409 || !xhr.getResponseHeader("HX-Retarget")) return;
+  event.detail.shouldSwap = true;
+  event.detail.isError = false;
+});
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.defaultPrevented) return;
   // The quick log's fields use Enter to choose; forms.js looks after them.

@@ -4,10 +4,14 @@ const current = () => document.querySelector("[data-list] [data-row][aria-curren
 let later = 0;
 let next = null;
 
+function mark(row) {
+  for (const other of rows()) if (other !== row) other.removeAttribute("aria-current");
+  row?.setAttribute("aria-current", "true");
+}
+
 function select(row, isOpening = true) {
   if (!row) return;
-  for (const other of rows()) other.removeAttribute("aria-current");
-  row.setAttribute("aria-current", "true");
+  mark(row);
   row.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest" });
   if (!isOpening || !row.hasAttribute("hx-get")) return;
@@ -21,14 +25,16 @@ function step(by) {
   select(all[Math.min(all.length - 1, Math.max(0, at + by))] ?? all[0]);
 }
 
+const open = (row) => (row.matches("a") ? row : row.querySelector("a[href]"))?.click();
+
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
   if (document.body.dataset.shortcuts === "off" && !event.key.startsWith("Arrow")) return;
-  if (event.target.closest?.("input, textarea, select, dialog[open]")) return;
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, dialog[open]")) return;
   if (!document.querySelector("[data-list]")) return;
   if (event.key === "j" || event.key === "ArrowDown") step(1);
   else if (event.key === "k" || event.key === "ArrowUp") step(-1);
-  else if (event.key === "Enter" && !event.target.closest("a, button") && current()) current().click();
+  else if (event.key === "Enter" && !event.target.closest("a, button") && current()) open(current());
   else return;
   event.preventDefault();
 });
@@ -47,7 +53,16 @@ document.addEventListener(
 );
 document.addEventListener("click", (event) => {
   const row = event.target.closest("[data-list] [data-row]");
-  if (row?.hasAttribute("hx-get")) select(row, false);
+  if (row && (row.hasAttribute("hx-get") || !event.target.closest("a, input"))) select(row, false);
+});
+
+document.addEventListener("lists:select", (event) => {
+  select(document.querySelector(`[data-list] [data-row="${CSS.escape(event.detail.row)}"]`));
+});
+
+// The answer to an act differs where nothing is shown beside the list.
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-Layout"] = document.querySelector("[data-list]")?.dataset.list ?? "";
 });
 
 // Before an act that decides, remember the neighbour; after it, go there.
@@ -82,14 +97,26 @@ async function refresh(row, headers) {
   htmx.swap(pane, text, { swapStyle: "innerHTML" });
   pane.scrollTop = top;
 }
+// Marked as soon as the new rows are there, so that the next key finds it.
+let shown = "";
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (!event.target.matches?.("[data-list]") || !shown) return;
+  mark(document.querySelector(`[data-row="${CSS.escape(shown)}"]`));
+});
+document.addEventListener("focusin", (event) => {
+  const row = event.target.closest("[data-list] [data-row]");
+  if (row && !row.hasAttribute("hx-get") && row !== current()) mark(row);
+});
 document.addEventListener("incidents:changed", (event) => {
   const headers = event.detail?.isBackground ? { "X-Background": "1" } : {};
   const list = document.querySelector("[data-list][data-url]");
   if (!list) return;
-  const shown = document.querySelector("#detail [data-incident]")?.dataset.incident ?? current()?.dataset.row;
+  const pane = document.querySelector("#detail:not([hidden]) [data-incident]");
+  shown = pane?.dataset.incident ?? current()?.dataset.row ?? "";
   htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML", headers }).then(() => {
     const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
-    row?.setAttribute("aria-current", "true");
+    mark(row);
+    if (row && !row.hasAttribute("hx-get") && !document.querySelector("dialog[open]")) row.focus({ preventScroll: true });
     refresh(row, headers);
     document.dispatchEvent(new CustomEvent("incidents:listed"));
   });
