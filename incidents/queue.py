@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, IntegerField, OuterRef, Subquery, Value
+from django.db.models import Count, F, IntegerField, OuterRef, Q, Subquery, Value
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -21,16 +21,20 @@ from incidents.models import Incident, SavedView, Status
 from incidents.models.incident import IncidentQuerySet
 from incidents.query import grammar
 from incidents.query.search import Search, search
+from productops.lib.tell import whole
 
-#: Rows on one page, cards of one column, and how far a view is counted.
-PAGE, CARDS, MOST_COUNTED = 100, 30, 1_000
+#: How far what is found is counted.
+MOST_FOUND = 5_000
+#: Rows on one page, cards of a column (and of one that is off the way), and how far a view is counted.
+PAGE, CARDS, CARDS_ASIDE, MOST_COUNTED = 50, 20, 5, 1_000
 
-_MORE = (
-    "workspace", "assignee", "opened_by", "signal", "feature", "release", "fix_release", "original",
-    "regression__release", "regression__signal",
-)  # fmt: skip
 _BOARD = (Status.NEW, Status.TRIAGED, Status.IN_PROGRESS, Status.MITIGATED, Status.RESOLVED)
 _ASIDE = (Status.VERIFIED, Status.CLOSED, Status.SNOOZED, Status.DECLINED, Status.DUPLICATE)
+
+
+def counted(n: int) -> str:
+    """How many were found, as it is shown."""
+    return whole(n) if n <= MOST_FOUND else f"{whole(MOST_FOUND)}+"
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,10 @@ class Group:
     count: int = 0
     link: str = ""
 
+    @property
+    def told(self) -> str:
+        return counted(self.count)
+
 
 @dataclass(frozen=True)
 class Pulse:
@@ -126,14 +134,15 @@ class Pulse:
 
     stamp: str = ""
     undecided: int = 0
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
 class Page:
     view: View
     asked: Search
-    pulse: Pulse = Pulse()
+    pulse: Pulse = field(default_factory=Pulse)
+    also: Incident | None = None
     groups: list[Group] = field(default_factory=list)
     count: int = 0
     has_more: bool = False
@@ -146,6 +155,10 @@ class Page:
     @property
     def shown(self) -> int:
         return sum(len(group.incidents) for group in self.groups)
+
+    @property
+    def told(self) -> str:
+        return counted(self.count)
 
     @property
     def reach(self) -> int:
@@ -182,23 +195,30 @@ class Page:
         return [(str(key), str(name), self.view.to(**{"as": str(key)})) for key, name in SavedView.Layout.choices]
 
 
-def page(membership: Membership, params: QueryDict, layout: str = "") -> Page:
-    """What the URL asks for, in a layout of its own or a given one."""
+def page(membership: Membership, params: QueryDict, layout: str = "", also: int | None = None) -> Page:
+    """What the URL asks for, in a layout of its own or a given one; with the incident of number `also` beside it."""
     saved = list(SavedView.objects.of(membership))
     view = View.of(params, membership, saved, layout)
     asked = search(view.query, membership.workspace, membership.user, timezone.now())
     found = Page(view, asked, tabs=_tabs(view, saved))
-    is_counted = asked.error is None and view.layout != SavedView.Layout.BOARD
-    found.pulse = pulse(membership.workspace, asked.found() if is_counted else None)
-    found.count = found.pulse.count
+    parts = {} if asked.error else {"": asked.found()}
+    if view.layout == SavedView.Layout.BOARD and parts:
+        parts = {str(status): asked.found().filter(status=status) for status in Status.values}
+    found.pulse = pulse(membership.workspace, parts)
+    found.count = sum(found.pulse.counts.values())
     if asked.error is not None:
+        found.also = Incident.objects.of(asked.workspace).in_full().filter(number=also).first() if also else None
         return found
     if view.layout == SavedView.Layout.BOARD:
-        found.groups = _columns(asked, view)
-        found.count = sum(column.count for column in found.groups)
+        found.groups = _columns(asked, view, found.pulse.counts)
         return found
-    rows = list(asked.in_order().select_related(*_MORE)[(view.page - 1) * PAGE : view.page * PAGE + 1])
-    found.has_more, rows = len(rows) > PAGE, rows[:PAGE]
+    # The page is found among keys alone; only its rows are read in full.
+    keys = list(asked.in_order().values_list("pk", flat=True)[(view.page - 1) * PAGE : view.page * PAGE + 1])
+    found.has_more, keys = len(keys) > PAGE, keys[:PAGE]
+    full = Incident.objects.of(asked.workspace).in_full().filter(_either(keys, also))
+    read = {incident.pk: incident for incident in full}
+    rows = [read[pk] for pk in keys if pk in read]
+    found.also = next((incident for incident in read.values() if incident.number == also), None)
     is_grouped = view.layout == SavedView.Layout.INBOX and asked.sort == "pain"
     found.groups = _by_state(rows) if is_grouped else [Group("", rows)] if rows else []
     return found
@@ -213,7 +233,8 @@ def asked(membership: Membership, params: QueryDict) -> Search:
 def titled(workspace: Workspace, membership: Membership, words: str, most: int) -> list[Incident]:
     """The worst incidents that have these words, or this number."""
     asked = search(grammar.quoted(words), workspace, membership.user, timezone.now())
-    return list(asked.in_order().select_related(*_MORE)[:most])
+    keys = list(asked.in_order().values_list("pk", flat=True)[:most])
+    return list(asked.ordered(Incident.objects.in_full().filter(pk__in=keys)))
 
 
 def counts(membership: Membership) -> dict[str, int]:
@@ -233,19 +254,28 @@ def counts(membership: Membership) -> dict[str, int]:
     return told
 
 
-def pulse(workspace: Workspace, found: IncidentQuerySet | None = None) -> Pulse:
-    """In one query."""
+def pulse(workspace: Workspace, parts: dict[str, IncidentQuerySet] | None = None) -> Pulse:
+    """With how many there are in each part, up to MOST_FOUND + 1; all in one query."""
     here = Incident.objects.filter(workspace=OuterRef("pk")).order_by()
-    asked = {
+    asked: dict[str, Any] = {
         "last": Subquery(Event.objects.filter(workspace=OuterRef("pk")).order_by("-id").values("id")[:1]),
         "weighed": Subquery(here.open().order_by(F("weighed_at").desc(nulls_last=True)).values("weighed_at")[:1]),
         "undecided": _count(here.undecided()),
     }
-    if found is not None and not found.query.is_empty():
-        asked["count"] = _count(found.order_by())
+    for name, found in (parts or {}).items():
+        if not found.query.is_empty():
+            asked[f"in_{name}"] = _CountUpTo(found.order_by().values("pk")[: MOST_FOUND + 1])
     told: dict[str, Any] = Workspace.objects.filter(pk=workspace.pk).values(**asked).get()  # type: ignore[assignment]
     weighed = told["weighed"].timestamp() if told["weighed"] else 0
-    return Pulse(f"{told['last'] or 0}-{weighed:.0f}", told["undecided"] or 0, told.get("count") or 0)
+    counts = {name: told.get(f"in_{name}") or 0 for name in parts or {}}
+    return Pulse(f"{told['last'] or 0}-{weighed:.0f}", told["undecided"] or 0, counts)
+
+
+class _CountUpTo(Subquery):
+    """How many rows a limited query has: what is found is told up to there, however many there are."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) limited)"
+    output_field = IntegerField()
 
 
 def _count(found: IncidentQuerySet) -> Subquery:
@@ -261,6 +291,10 @@ def _tabs(view: View, saved: list[SavedView]) -> list[Tab]:
     return built_in + [tab(str(one.pk), one.name, one.query, one.layout, one) for one in saved]
 
 
+def _either(keys: list[int], number: int | None) -> Q:
+    return Q(pk__in=keys) | Q(number=number) if number else Q(pk__in=keys)
+
+
 def _by_state(rows: list[Incident]) -> list[Group]:
     groups = [
         Group(_("Needs a decision"), [i for i in rows if i.status in lifecycle.UNDECIDED]),
@@ -270,18 +304,18 @@ def _by_state(rows: list[Incident]) -> list[Group]:
     return [group for group in groups if group.incidents]
 
 
-def _columns(asked: Search, view: View) -> list[Group]:
+def _columns(asked: Search, view: View, numbers: dict[str, int]) -> list[Group]:
     """A column per status: those of the way, and others that hold something."""
-    numbers: dict[str, int] = dict(
-        asked.found().order_by().values_list("status").annotate(n=Count("pk")).values_list("status", "n")
-    )
     shown = [*_BOARD, *(status for status in _ASIDE if numbers.get(status))]
     filled = [status for status in shown if numbers.get(status)]
-    parts = [asked.in_order().filter(status=status).values_list("pk")[:CARDS] for status in filled]
+    parts = [
+        asked.in_order().filter(status=status).values_list("pk")[: CARDS if status in _BOARD else CARDS_ASIDE]
+        for status in filled
+    ]
     rows = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0] if parts else ()
     wanted = [pk for (pk,) in rows]
     cards: dict[str, list[Any]] = {status: [] for status in shown}
-    for incident in asked.in_order().filter(pk__in=wanted).select_related(*_MORE):
+    for incident in asked.ordered(Incident.objects.in_full().filter(pk__in=wanted)):
         cards[incident.status].append(incident)
     return [
         Group(str(Status(s).label), cards[s], str(s), numbers.get(s, 0), view.to(q=_within(asked, s), **{"as": "list"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
@@ -23,11 +23,7 @@ _ON_MANY = (
 
 
 def find(request: MemberRequest, number: int) -> Incident:
-    found = Incident.objects.of(request.workspace).select_related(
-        "workspace", "assignee", "signal", "feature", "release", "fix_release", "original", "opened_by",
-        "regression__release", "regression__signal",
-    )  # fmt: skip
-    return get_object_or_404(found, number=number)
+    return get_object_or_404(Incident.objects.of(request.workspace).in_full(), number=number)
 
 
 @require_GET
@@ -62,11 +58,12 @@ def listed(request: MemberRequest, page: queue.Page) -> dict[str, object]:
 @require_GET
 @allow("workspace.view")
 def detail(request: MemberRequest, number: int) -> HttpResponse:
-    told = about(request, find(request, number))
     if pages.is_htmx(request):
-        return render(request, "incidents/_detail.html", told)
-    page = queue.page(request.membership, request.GET, "inbox")
-    return render(request, "incidents/index.html", listed(request, page) | told)
+        return render(request, "incidents/_detail.html", about(request, find(request, number)))
+    page = queue.page(request.membership, request.GET, "inbox", number)
+    if page.also is None:
+        raise Http404
+    return render(request, "incidents/index.html", listed(request, page) | about(request, page.also))
 
 
 @require_GET

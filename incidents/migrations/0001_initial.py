@@ -132,11 +132,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='incident',
+            index=models.Index(fields=['workspace', 'signal', 'release', 'impact_started_at', 'id'], name='incident_measured'),
+        ),
+        migrations.AddIndex(
+            model_name='incident',
             index=models.Index(fields=['workspace', '-pain', '-opened_at', '-id'], name='incident_pain'),
         ),
         migrations.AddIndex(
             model_name='incident',
-            index=models.Index(fields=['workspace', '-opened_at'], name='incident_recent'),
+            index=models.Index(fields=['workspace', '-opened_at', '-id'], name='incident_recent'),
+        ),
+        migrations.AddIndex(
+            model_name='incident',
+            index=models.Index(fields=['workspace', '-revenue', '-pain', '-id'], name='incident_revenue'),
+        ),
+        migrations.AddIndex(
+            model_name='incident',
+            index=models.Index(models.F('workspace'), models.OrderBy(models.Case(models.When(severity='unset', then=models.Value(0)), models.When(severity='low', then=models.Value(1)), models.When(severity='medium', then=models.Value(2)), models.When(severity='high', then=models.Value(3)), models.When(severity='critical', then=models.Value(4)), output_field=models.IntegerField()), descending=True), models.OrderBy(models.F('pain'), descending=True), models.OrderBy(models.F('id'), descending=True), name='incident_severest'),
         ),
         migrations.AddIndex(
             model_name='incident',

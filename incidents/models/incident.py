@@ -13,7 +13,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Max, Q
+from django.db.models import Case, F, IntegerField, Max, Q, Value, When
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
@@ -49,6 +49,12 @@ class Severity(models.TextChoices):
     CRITICAL = "critical", _("Critical")
 
 
+#: Severity as a number, the worst the largest.
+BY_SEVERITY = Case(
+    *(When(severity=name, then=Value(at)) for at, name in enumerate(Severity.values)), output_field=IntegerField()
+)
+
+
 class IncidentKind(models.TextChoices):
     BUG = "bug", _("Bug")
     OUTAGE = "outage", _("Outage")
@@ -73,6 +79,13 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
     def undecided(self) -> IncidentQuerySet:
         return self.filter(status__in=lifecycle.UNDECIDED)
+
+    def in_full(self) -> IncidentQuerySet:
+        """With all that a row or a page tells of."""
+        return self.select_related(
+            "workspace", "assignee", "opened_by", "signal", "feature", "release", "fix_release", "original",
+            "regression__release", "regression__signal",
+        )  # fmt: skip
 
     def by_pain(self) -> IncidentQuerySet:
         return self.order_by("-pain", "-opened_at", "-id")
@@ -216,8 +229,14 @@ class Incident(models.Model):
         indexes = [
             models.Index(fields=["workspace", "status", "-pain"], name="incident_queue"),
             models.Index(fields=["workspace", "-pain", "-opened_at", "-id"], name="incident_pain"),
-            models.Index(fields=["workspace", "-opened_at"], name="incident_recent"),
+            models.Index(fields=["workspace", "-opened_at", "-id"], name="incident_recent"),
+            models.Index(fields=["workspace", "-revenue", "-pain", "-id"], name="incident_revenue"),
+            models.Index("workspace", BY_SEVERITY.desc(), F("pain").desc(), F("id").desc(), name="incident_severest"),
             models.Index(fields=["release", "status"], name="incident_release"),
+            # All that the search for a customer who was hit asks of an incident.
+            models.Index(
+                fields=["workspace", "signal", "release", "impact_started_at", "id"], name="incident_measured"
+            ),
             GinIndex(fields=["grams"], name="incident_grams"),
         ]
 

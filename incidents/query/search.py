@@ -8,23 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Value, When
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User, Workspace
 from feedback.models import Customer
 from incidents import lifecycle
 from incidents.models import Incident, Report
-from incidents.models.incident import IncidentQuerySet
+from incidents.models.incident import BY_SEVERITY, IncidentQuerySet
 from incidents.query import grammar
 from incidents.query.grammar import Term, Unreadable
 from incidents.query.keys import KEYS, SEVERITIES
 from metrics.models import CustomerDay
 from productops.lib.text import fold, grams
-from releases.models import Release
+from releases.models import Product, Release
 
 #: Customers that one word may mean.
-MOST_CUSTOMERS = 50
+MOST_CUSTOMERS = 20
+#: Incidents of them that are looked up beforehand.
+MOST_LOOKED_UP = 2_000
 #: Numbers of a query reach this far.
 LARGEST = 1e12
 
@@ -60,10 +62,12 @@ class Search:
         return incidents.none() if self.error else incidents.filter(self.condition)
 
     def in_order(self) -> IncidentQuerySet:
-        found = self.found()
+        return self.ordered(self.found())
+
+    def ordered(self, found: IncidentQuerySet) -> IncidentQuerySet:
+        """Incidents in the query's order."""
         if self.sort == "severity":
-            whens = [When(severity=name, then=Value(at)) for at, name in enumerate(SEVERITIES)]
-            found = found.annotate(severity_rank=Case(*whens, output_field=IntegerField()))
+            found = found.alias(severity_rank=BY_SEVERITY)
         return found.order_by(*_ORDERS[self.sort])
 
 
@@ -216,17 +220,23 @@ def _customer(value: str, _term: Term, asked: Search) -> Q:
     """Complained, or was hit: by what the incident measures, in its release."""
     found = Customer.objects.of(asked.workspace).matching(value).order_by("-revenue", "pk")[:MOST_CUSTOMERS]
     known = list(found.values_list("pk", "external_id"))
-    heard = Report.objects.filter(complaint__customer__in=[pk for pk, _id in known]).values("incident")
+    heard = Report.objects.filter(complaint__customer__in=[pk for pk, _id in known]).values_list("incident")
     hit = CustomerDay.objects.filter(
         Q(failures__gt=0) | Q(struggles__gt=0),
-        product_id=OuterRef("product_id"),
+        product_id__in=list(Product.objects.filter(workspace=asked.workspace).values_list("pk", flat=True)),
         customer__in=[name for _pk, name in known],
-        signal_id=OuterRef("signal_id"),
+        signal_id=OuterRef("signal_id"),  # a signal is of one product
         day__gte=OuterRef("impact_started_at__date"),
     )
-    in_release = Q(Exists(hit.filter(release_id=OuterRef("release_id"))))
-    in_any = Q(release=None) & Q(Exists(hit))
-    return Q(pk__in=heard) | (Q(signal__isnull=False) & (in_release | in_any))
+    # Each part is one set that is made once; an EXISTS under an OR would be asked for every incident.
+    measured = Incident.objects.of(asked.workspace).filter(signal__isnull=False).order_by()
+    in_release = measured.filter(Exists(hit.filter(release_id=OuterRef("release_id")))).values_list("pk")
+    in_any = measured.filter(Exists(hit), release=None).values_list("pk")
+    # Looked up once here rather than in each of the page's queries, unless it is very many.
+    found = list(heard.union(in_release, in_any)[: MOST_LOOKED_UP + 1])
+    if len(found) <= MOST_LOOKED_UP:
+        return Q(pk__in=[pk for (pk,) in found])
+    return Q(pk__in=heard) | Q(pk__in=in_release) | Q(pk__in=in_any)
 
 
 _STATES = {

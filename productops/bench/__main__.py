@@ -7,9 +7,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
-from productops.bench import chaos, dashboard, detect, drain, intake, look, loop, overload, pages, pipeline, sample
+from productops.bench import (
+    chaos,
+    dashboard,
+    detect,
+    drain,
+    intake,
+    look,
+    loop,
+    overload,
+    pages,
+    pipeline,
+    sample,
+    seed,
+    triage,
+)
 from productops.bench.figures import Figure
 
 BENCHES = ("intake", "drain", "pipeline", "overload", "loop", "pages", "dashboard", "sample", "chaos", "detect", "look")
@@ -19,13 +34,16 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description="Measures the hub; one JSON line per figure. Exit 1 when a goal is not reached."
     )
-    parser.add_argument("name", nargs="*", help=f"{', '.join(BENCHES)}; none means all")
+    known = f"{', '.join(BENCHES)}; none means all. After `seed`, pages measures two busy years too"
+    parser.add_argument("name", nargs="*", help=known)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each figure of intake")
     parser.add_argument("--sustained", type=float, default=300.0, help="seconds of pipeline")
     parser.add_argument("--events", type=int, default=600_000, help="in the backlog of drain")
+    parser.add_argument("--incidents", type=int, default=100_000, help="of seed")
+    parser.add_argument("--complaints", type=int, default=1_000_000, help="of seed")
     parser.add_argument("--series", type=Path, help="folder of files and labels.csv for detect; see docs/detection.md")
     options = parser.parse_args(argv)
-    if unknown := set(options.name) - set(BENCHES):
+    if unknown := set(options.name) - {*BENCHES, "seed", "triage"}:
         parser.error(f"unknown bench: {', '.join(sorted(unknown))}. Known: {', '.join(BENCHES)}")
     for number in (signal.SIGTERM, signal.SIGHUP):  # what was started ends with us, also then
         signal.signal(number, signal.default_int_handler)
@@ -36,12 +54,14 @@ def main(argv: list[str]) -> int:
         "pipeline": lambda: pipeline.run(server, options.sustained),
         "overload": lambda: overload.run(server, min(60.0, options.sustained)),
         "loop": lambda: loop.run(server),
-        "pages": lambda: pages.run(server),
+        "pages": lambda: chain(pages.run(server), triage.run(server)),
+        "triage": lambda: triage.run(server),
         "dashboard": lambda: dashboard.run(server),
         "sample": lambda: sample.run(server),
         "chaos": chaos.bench,
         "detect": lambda: detect.run(options.series),
         "look": lambda: look.run(server),
+        "seed": lambda: seed.run(server, options.incidents, options.complaints),
     }
     failed = 0
     for name in options.name or BENCHES:

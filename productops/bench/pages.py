@@ -37,10 +37,13 @@ class Browser:
         self.url = url
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
-    def get(self, path: str, form: dict[str, str] | None = None) -> tuple[str, str, str]:
+    def get(
+        self, path: str, form: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[str, str, str]:
         """(address in the end, content type, text)."""
         body = urlencode(form).encode() if form else None
-        request = urllib.request.Request(self.url + path, body, {"Referer": self.url + path})  # noqa: S310
+        told = {"Referer": self.url + path, **(headers or {})}
+        request = urllib.request.Request(self.url + path, body, told)  # noqa: S310
         with self.opener.open(request, timeout=30) as answer:
             kind = answer.headers.get_content_type()
             return urlsplit(answer.url).path, kind, answer.read().decode(errors="replace")
