@@ -97,7 +97,7 @@ def correct(complaint: Complaint, by: User, incident: Incident | None, expected:
 
     `expected` is what `seen` said when the person looked; raises Changed when that is not so any more.
     """
-    target = incident.original or incident if incident else None
+    target = incident.root if incident else None
     with transaction.atomic():
         complaint = Complaint.objects.select_for_update().get(pk=complaint.pk)
         report = Report.objects.filter(complaint=complaint).first()

@@ -67,7 +67,13 @@ def full(tienda, shop, carol, bob):
     regression = new.regressions.get()
     return [
         f"{base}/triage/",
+        f"{base}/triage/?as=list",
+        f"{base}/triage/?as=board",
+        f"{base}/triage/?q=severity:huge",
+        f"{base}/triage/?q=is:open+severity:>=low&view=open",
         f"{base}/triage/1/",
+        f"{base}/triage/1/move/",
+        f"{base}/triage/views/",
         f"{base}/triage/1/customers/",
         f"{base}/triage/2/decline/",
         f"{base}/complaints/",

@@ -159,7 +159,7 @@ def test_racing_workers_open_one_incident_for_a_regression(tienda, shop) -> None
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=act) for _ in range(6)]
+    threads = [threading.Thread(target=act) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -167,6 +167,43 @@ def test_racing_workers_open_one_incident_for_a_regression(tienda, shop) -> None
     assert sum(opened) == 1
     assert Incident.objects.of(tienda).count() == 1
     assert Event.objects.filter(verb="incident.opened").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_who_act_on_the_same_many_neither_wait_for_ever_nor_do_it_twice(tienda, carol, alice) -> None:
+    from incidents import bulk
+    from incidents.models import acts
+
+    for n in range(30):
+        make.incident(tienda, f"Number {n}")
+    done: list[int] = []
+
+    def act(user, numbers: list[int]) -> None:
+        close_old_connections()
+        try:
+            done.extend(bulk.act(tienda, user, acts.accept(), numbers).done)
+        finally:
+            connection.close()
+
+    orders = [(carol, list(range(1, 31))), (alice, list(range(30, 0, -1)))] * 4
+    threads = [threading.Thread(target=act, args=order) for order in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(done) == list(range(1, 31))
+    assert Event.objects.filter(verb="incident.accepted").count() == 30
+
+
+def test_a_chain_of_duplicates_leads_to_its_root(tienda, carol) -> None:
+    from incidents.models import Report
+
+    first, second, third = (make.incident(tienda, name) for name in ("First", "Second", "Third"))
+    third.duplicate(carol, second)
+    second.duplicate(carol, first)
+    third.refresh_from_db()
+    assert third.root == first
+    assert Report.objects.join(third, make.complaint(tienda), carol).incident == first
 
 
 def test_a_person_s_severity_is_never_recomputed_over(tienda, carol, shop) -> None:
