@@ -62,6 +62,7 @@ snooze = _doing("snooze")
 wake = _doing("wake")
 reopen = _doing("reopen")
 set_severity = _doing("set_severity")
+inform = _doing("inform")
 _assign = _doing("assign")
 
 

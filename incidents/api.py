@@ -52,7 +52,7 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
             "number", "title", "kind", "status", "severity", "is_severity_forced", "assignee", "product", "release",
             "environment", "feature", "signal", "fix_release", "duplicate_of", "snoozed_until", "opened_at",
             "impact_started_at", "acknowledged_at", "mitigated_at", "resolved_at", "verified_at", "pain", "impact",
-            "proof", "version", "legal",
+            "proof", "wording", "workaround", "expected_on", "version", "legal",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -75,6 +75,11 @@ class ChangeSerializer(serializers.Serializer[Any]):
         required=False, min_value=1, max_value=100_000, help_text="for snoozed: until so many more customers are hit"
     )
     snooze_release = serializers.BooleanField(required=False, help_text="for snoozed: until the next release is out")
+    wording = CleanCharField(
+        max_length=acts.MOST_WORDS, required=False, allow_blank=True, help_text="what agents may tell; empty: nothing"
+    )
+    workaround = CleanCharField(max_length=acts.MOST_WORDS, required=False, allow_blank=True)
+    expected_on = serializers.DateField(required=False, allow_null=True)
     version = serializers.IntegerField(
         required=False, min_value=0, help_text="the version you read; a newer one is answered with 409"
     )
@@ -145,6 +150,9 @@ def _verbs(incident: Incident, by: User, given: dict[str, Any]) -> list[Callable
         verbs.append(lambda expected: incident.assign(by, assignee, expected))
     if "severity" in given:
         verbs.append(lambda expected: incident.set_severity(by, given["severity"], given.get("reason", ""), expected))
+    told = {name: given.get(name, getattr(incident, name)) for name in ("wording", "workaround", "expected_on")}
+    if any(name in given for name in told):
+        verbs.append(lambda expected: incident.inform(by, **told, expected=expected))
     if "status" in given and given["status"] != incident.status:
         verbs.append(_move(incident, by, lifecycle.verb_to(incident.status, given["status"]), given))
     return verbs

@@ -17,6 +17,12 @@ from incidents.models.incident import Status
 #: Incidents of one request; the page sends more in several.
 MOST = 1_000
 
+#: What one may do to many at once; what agents say is of one problem.
+VERBS = (
+    "accept", "start", "mitigate", "resolve", "close", "decline", "duplicate", "snooze", "wake", "reopen", "assign",
+    "set_severity",
+)  # fmt: skip
+
 
 @dataclass
 class Outcome:

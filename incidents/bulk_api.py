@@ -27,7 +27,7 @@ _LARGEST = 2**31 - 1
 class ManySerializer(serializers.Serializer[Any]):
     """`verb`, the incidents by their numbers, and what the verb needs."""
 
-    verb = serializers.ChoiceField(choices=sorted(VERBS))
+    verb = serializers.ChoiceField(choices=sorted(bulk.VERBS))
     numbers = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=_LARGEST), min_length=1, max_length=bulk.MOST
     )

@@ -29,7 +29,7 @@ def act(request: MemberRequest) -> HttpResponse:
     """`numbers` with commas, `verb`, and what the verb's form asks. JSON for the page's module; else a message."""
     numbers = _numbers(request)
     name = request.POST.get("verb", "")
-    if name not in VERBS or not numbers:
+    if name not in bulk.VERBS or not numbers:
         return _refuse(request, _("Tick what you mean, then choose what to do."), 400)
     if len(numbers) > bulk.MOST:
         return _refuse(request, _("At most %(n)s at once.") % {"n": whole(bulk.MOST)}, 400)

@@ -207,6 +207,31 @@ class ResolveForm(ActForm):
         return acts.resolve(given["release"])
 
 
+class InformForm(ActForm):
+    wording = forms.CharField(
+        label=_("What may agents tell customers?"), max_length=acts.MOST_WORDS, required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
+        help_text=_("In the customers' words. Empty takes it off the list of known problems."),
+    )  # fmt: skip
+    workaround = forms.CharField(
+        label=_("What helps until then?"), max_length=acts.MOST_WORDS, required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )  # fmt: skip
+    expected_on = forms.DateField(
+        label=_("When may they expect it to work?"), required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.incident:
+            for name in ("wording", "workaround", "expected_on"):
+                self.initial.setdefault(name, getattr(self.incident, name))
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        return acts.inform(given["wording"], given["workaround"], given["expected_on"])
+
+
 class SaveViewForm(forms.ModelForm):  # type: ignore[type-arg]
     query = forms.CharField(label=_("Query"), max_length=1_000, required=False)
 

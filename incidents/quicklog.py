@@ -41,6 +41,8 @@ class Match:
     note: str
     score: float
     shared: tuple[str, ...]
+    wording: str = ""  # what the agent may tell the customer at once
+    workaround: str = ""
 
 
 def matches(workspace: Workspace, text: str, limit: int = 5) -> list[Match]:
@@ -182,7 +184,7 @@ def _incidents(workspace: Workspace, text: str) -> list[tuple[Any, str]]:
         .select_related("feature", "signal", "release", "regression__release", "regression__signal")
         .by_pain()[:CANDIDATES]
     )
-    return [(i, f"{i.headline} {i.feature or ''} {_failing(i)}") for i in rows]
+    return [(i, f"{i.headline} {i.feature or ''} {_failing(i)} {i.wording}") for i in rows]
 
 
 def _failing(incident: Incident) -> str:
@@ -198,6 +200,7 @@ def _told(match: similar.Match) -> Match:
     if incident is not None:
         note = _("known incident · %(status)s") % {"status": str(incident.get_status_display()).lower()}
         title = f"INC-{incident.number} · {incident.headline}"
-        return Match(f"incident:{incident.number}", title, note, match.score + 4, match.shared)
+        said = (incident.wording, incident.workaround)
+        return Match(f"incident:{incident.number}", title, note, match.score + 4, match.shared, *said)
     note = _("said by %(customer)s") % {"customer": item.customer or "–"}
     return Match(f"complaint:{item.pk}", item.text[:120], note, match.score, match.shared)

@@ -103,6 +103,7 @@ def _text(event: Event, names: Names) -> str:
         "verified": _("verified the fix"),
         "closed": _("closed it"),
         "woken": _("woke it"),
+        "silenced": _("took it off the known problems"),
         "commented": _("commented"),
         "complaint_joined": _("added a complaint"),
         "complaint_left": _("took a complaint out"),
@@ -123,6 +124,8 @@ def _told_with_values(verb: str, after: dict[str, Any], names: Names) -> str:
     if verb == "resolved":
         version = names["release"].get(after.get("fix_release") or 0)
         return _("resolved it in %(version)s") % {"version": version} if version else _("resolved it without code")
+    if verb == "informed":
+        return _("told agents: “%(wording)s”") % {"wording": after.get("wording", "")}
     if verb == "marked_duplicate":
         other = names["incident"].get(after.get("original") or 0)
         return _("marked it as a duplicate of %(other)s") % {"other": other} if other else _("marked it as a duplicate")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from incidents import acting_views, bulk_views, saved_views, views
+from incidents import acting_views, bulk_views, known_views, saved_views, views
 
 app_name = "incidents"
 
@@ -8,6 +8,7 @@ _ALL = "w/<slug:slug>/triage/"
 _ONE = f"{_ALL}<int:number>/"
 
 urlpatterns = [
+    path("w/<slug:slug>/known/", known_views.known_problems, name="known"),
     path(_ALL, views.index, name="index"),
     path(f"{_ALL}counts/", views.counts, name="counts"),
     path(f"{_ALL}complete/", views.complete, name="complete"),
@@ -35,6 +36,7 @@ urlpatterns = [
     path(f"{_ONE}reopen/", acting_views.reopen, name="reopen"),
     path(f"{_ONE}assign/", acting_views.assign, name="assign"),
     path(f"{_ONE}severity/", acting_views.set_severity, name="set_severity"),
+    path(f"{_ONE}inform/", acting_views.inform, name="inform"),
     path(f"{_ONE}move/", acting_views.move, name="move"),
     path(f"{_ONE}comment/", acting_views.comment, name="comment"),
     path(f"{_ONE}undo/<int:event>/", acting_views.undo, name="undo"),

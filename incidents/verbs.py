@@ -45,6 +45,9 @@ VERBS: dict[str, Verb] = {
     "wake": Verb(_("Wake"), _("is awake"), _("are awake"), act=acts.wake),
     "reopen": Verb(_("Reopen"), _("reopened"), pgettext_lazy("many", "reopened"), forms.ReopenForm),
     "assign": Verb(_("Assign"), _("assigned"), pgettext_lazy("many", "assigned"), forms.AssignForm),
+    "inform": Verb(
+        _("Tell agents"), _("is told to agents"), pgettext_lazy("many", "told to agents"), forms.InformForm
+    ),
     "set_severity": Verb(
         _("Set severity"), _("has a new severity"), _("have a new severity"), forms.SeverityForm, short=_("Severity")
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: How long an incident may sleep, and how many more customers it may wait for.
 LONGEST_SNOOZE = timedelta(days=366)
 MOST_CUSTOMERS = 100_000
+#: Characters of what agents may say.
+MOST_WORDS = 600
 
 #: What ends with the sleep.
 AWAKE: dict[str, Any] = {"snoozed_until": None, "wakes_at": None, "wakes_on_release": False}
@@ -156,6 +158,16 @@ def set_severity(severity: str, reason: str = "") -> Act:
     return Act("severity_set", changes=changes, detail=_given(reason=reason.strip()[:500] or None), check=check)
 
 
+def inform(wording: str, workaround: str = "", expected_on: date | None = None) -> Act:
+    """An empty wording takes it off the list of known problems, with all that was told."""
+    said = wording.strip()
+    if len(said) > MOST_WORDS or len(workaround.strip()) > MOST_WORDS:
+        raise ValidationError({"wording": _("Say it in %(n)s characters.") % {"n": MOST_WORDS}})
+    if not said:
+        return Act("silenced", changes={"wording": "", "workaround": "", "expected_on": None})
+    return Act("informed", changes={"wording": said, "workaround": workaround.strip(), "expected_on": expected_on})
+
+
 AUTO = "auto"
 
 
@@ -280,7 +292,7 @@ def plain(value: Any) -> Any:
     """A field's value as JSON keeps it."""
     if isinstance(value, models.Model):
         return value.pk
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def stored(model: type[models.Model], name: str, value: Any) -> Any:
@@ -288,6 +300,8 @@ def stored(model: type[models.Model], name: str, value: Any) -> Any:
     found = model._meta.get_field(name)
     if isinstance(found, models.DateTimeField) and value is not None:
         return datetime.fromisoformat(value)
+    if isinstance(found, models.DateField) and value is not None:
+        return date.fromisoformat(value)
     if isinstance(found, models.ForeignKey) and value is not None:
         return found.related_model._default_manager.filter(pk=value).first()  # type: ignore[union-attr]
     return value

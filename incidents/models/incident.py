@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -76,6 +76,10 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
     def open(self) -> IncidentQuerySet:
         return self.filter(status__in=lifecycle.OPEN)
+
+    def known(self) -> IncidentQuerySet:
+        """Problems that agents may speak of: told, and not yet over."""
+        return self.exclude(wording="").filter(status__in=(*lifecycle.OPEN, Status.RESOLVED))
 
     def undecided(self) -> IncidentQuerySet:
         return self.filter(status__in=lifecycle.UNDECIDED)
@@ -190,6 +194,9 @@ class Incident(models.Model):
     environment = models.CharField(max_length=40, blank=True)
     fix_release = models.ForeignKey(Release, models.SET_NULL, null=True, related_name="+")
     original = models.ForeignKey("self", models.SET_NULL, null=True, related_name="duplicates")
+    wording = models.TextField(max_length=600, blank=True)  # what agents may tell customers; "": nothing yet
+    workaround = models.TextField(max_length=600, blank=True)
+    expected_on = models.DateField(null=True)  # when customers may expect it to work again
     snoozed_at = models.DateTimeField(null=True)
     snoozed_until = models.DateTimeField(null=True)
     wakes_at = models.PositiveIntegerField(null=True)  # customers touched
@@ -330,6 +337,12 @@ class Incident(models.Model):
 
     def assign(self, by: User, assignee: User | None, expected: int | None = None) -> Event:
         return self.do(acts.assign(assignee, self.workspace_id), by, expected)
+
+    def inform(
+        self, by: User, wording: str, workaround: str = "", expected_on: date | None = None, expected: int | None = None
+    ) -> Event:
+        """What agents may tell customers of it; an empty wording takes it off the list of known problems."""
+        return self.do(acts.inform(wording, workaround, expected_on), by, expected)
 
     def set_severity(self, by: User, severity: str, reason: str = "", expected: int | None = None) -> Event:
         return self.do(acts.set_severity(severity, reason), by, expected)

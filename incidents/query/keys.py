@@ -31,6 +31,7 @@ IS: dict[str, Said] = {
     "unassigned": _("nobody has it"),
     "overridden": _("a person set the severity"),
     "rising": _("more are hit than an hour ago"),
+    "known": _("agents may tell customers of it"),
 }
 HAS: dict[str, Said] = {
     "complaints": _("somebody complained"),

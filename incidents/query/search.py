@@ -248,6 +248,7 @@ _STATES = {
     "unassigned": Q(assignee=None),
     "overridden": Q(is_severity_forced=True),
     "rising": Q(impact__trend__gt=1.2),
+    "known": ~Q(wording="") & Q(status__in=(*lifecycle.OPEN, "resolved")),
 }
 
 _ASKED: dict[str, Callable[[str, Term, Search], Q]] = {

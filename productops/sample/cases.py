@@ -8,7 +8,8 @@ from productops.sample.timeline import CHECKOUT, FILTERS, SEARCH
 
 
 class Step(NamedTuple):
-    """One act: days before the end, who, the verb, and what it needs (a person, a version, a text, days)."""
+    """One act: days before the end, who, the verb, and what it needs (a person, a version, a text, days; to
+    inform: wording, workaround and the day from now on which it should work, with bars between them)."""
 
     days: float
     who: str
@@ -82,6 +83,8 @@ CASES = (
         (
             Step(17.0, "carol", "comment", "Waiting for the next version of the PDF library; Chrome "
                  "works meanwhile."),
+            Step(16.9, "carol", "inform", "Desde Safari las facturas se imprimen en blanco. Ya sabemos por qué."
+                 "|Imprimirlas desde Chrome, o descargar el PDF e imprimirlo.|"),
             Step(5.0, "carol", "snooze", "5"),
         ),
     ),
@@ -92,6 +95,8 @@ CASES = (
             Step(14.4, "alice", "assign", "carol"),
             Step(14.2, "carol", "start"),
             Step(12.9, "carol", "mitigate"),
+            Step(12.8, "carol", "inform", "Tapping Pay twice on a phone could make two orders. New ones are stopped, "
+                 "what was paid twice is paid back.|Cancel the second order of the same minute: it is free.|4"),
             Step(12.9, "carol", "comment",
                  "The server now refuses a second order with the same cart for 10 s. The button "
                  "itself still has to "
@@ -105,6 +110,8 @@ CASES = (
             Step(11.5, "carol", "accept"),
             Step(11.5, "carol", "assign", "alice"),
             Step(9.8, "alice", "start"),
+            Step(9.7, "alice", "inform", "On Android, searching takes several seconds in shops with more than 2,000 "
+                 "products.|Choose a category first, then search.|-2"),
             Step(4.1, "alice", "comment",
                  "Reproduced with 6,000 products on a low-end tablet: the list is built whole "
                  "before it is shown."),

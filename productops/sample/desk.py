@@ -10,7 +10,7 @@ from random import Random
 from accounts.models import User, Workspace
 from feedback.models import Complaint, Contact, Customer, Silence
 from incidents import ledger
-from incidents.models import Incident, Report, Update
+from incidents.models import Incident, Report, SavedView, Update
 from metrics.models import Confusion, CustomerDay, Signal
 from productops.sample import past
 from productops.sample.cases import CASES, JOINED_SO_FAR, Case, Step
@@ -88,6 +88,13 @@ class Desk:
             if incident := self.incidents.get(case.story):
                 self._work(incident, case)
         return logged
+
+    def keep_views(self) -> None:
+        """The team's shared view, and one of Carol's own."""
+        pm = self.team["carol"]
+        silent = ("Most silent", "is:open is:silent sort:revenue", "list")
+        SavedView.objects.save_as(self.workspace, pm, *silent, is_shared=True)
+        SavedView.objects.save_as(self.workspace, pm, "Checkout", "is:open feature:checkout", "board")
 
     def join_newest(self, incident: Incident) -> None:
         """The agents' "same problem" on the planted regression; most of what was written still waits."""
@@ -220,6 +227,10 @@ class Desk:
             incident.resolve(by, self._releases[what])
         elif step.verb == "duplicate":
             incident.duplicate(by, self.incidents[what])
+        elif step.verb == "inform":
+            wording, workaround, days = what.split("|")
+            day = (self.now + timedelta(days=float(days))).date() if days else None
+            incident.inform(by, wording, workaround, day)
         elif step.verb == "decline":
             incident.decline(by, what)
         elif step.verb == "snooze":

@@ -113,6 +113,7 @@ def _load(now: datetime, scale: float) -> Sample:
         adopting.adopt_accounts()
     desk = Desk(workspace, product, team, clients, now)
     desk.look_after()
+    desk.keep_views()
     clock.lap("customers")
     clock.told["complaints"] = desk.work()
     clock.lap("people")

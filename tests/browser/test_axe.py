@@ -43,6 +43,7 @@ def full(tienda, shop, carol, bob):
     watching.judge(new, "production", now)
     attending.open_incidents(now)
     incident = make.incident(tienda, "Reported by hand", by=carol)
+    incident.inform(carol, "Payments fail.", "Pay by transfer.", now.date() + timedelta(days=2))
     customer = make.customer(tienda, "Panadería Sol", external_id="c1", plan="Free", revenue=20)
     complaint = make.complaint(tienda, "No puedo pagar", customer=customer, by=bob, release=new)
     Report.objects.join(incident, complaint, bob)
@@ -73,6 +74,8 @@ def full(tienda, shop, carol, bob):
         f"{base}/triage/?q=is:open+severity:>=low&view=open",
         f"{base}/triage/1/",
         f"{base}/triage/1/move/",
+        f"{base}/triage/1/inform/",
+        f"{base}/known/",
         f"{base}/triage/views/",
         f"{base}/triage/1/customers/",
         f"{base}/triage/2/decline/",

@@ -21,7 +21,7 @@ PINNED = {
     "api:rollups": 7, "api:signal": 3, "api:signals": 4, "feedback:complaint": 4, "feedback:complaints": 5, "feedback:correct": 7, "feedback:create_customer": 4,
     "feedback:customer": 12, "feedback:customers": 5, "feedback:edit_customer": 5, "feedback:log": 4, "feedback:silent": 8,
     "feedback:matches": 5, "feedback:who": 4, "home": 2, "incidents:assign": 6, "incidents:customers": 7,
-    "incidents:decline": 4, "incidents:detail": 12, "incidents:duplicate": 5, "incidents:impact": 4, "incidents:index": 11, "incidents:change_view": 4, "incidents:complete": 3, "incidents:counts": 4, "incidents:export": 3, "incidents:move": 4, "incidents:numbers": 4,
+    "incidents:decline": 4, "incidents:detail": 12, "incidents:duplicate": 5, "incidents:impact": 4, "incidents:index": 11, "incidents:change_view": 4, "incidents:complete": 3, "incidents:counts": 4, "incidents:export": 3, "incidents:move": 4, "incidents:inform": 4, "incidents:known": 4, "incidents:numbers": 4,
     "incidents:save_view": 3,
     "incidents:proof": 4, "incidents:reopen": 4, "incidents:report": 3, "incidents:resolve": 6, "incidents:set_severity": 4,
     "incidents:snooze": 4, "live": 1, "metrics:data": 13, "metrics:limit": 5, "metrics:watch": 6, "palette": 7, "ready": 3, "releases:adoption_data": 7,

@@ -137,6 +137,8 @@ PAGES: dict[str, Route] = {
     "incidents:change_view": Route(VIEW, "GP", _saved_view),
     "incidents:remove_view": Route(VIEW, "P", _saved_view),
     "incidents:move": Route(TRIAGE, "GP", _incident),
+    "incidents:inform": Route(TRIAGE, "GP", _incident),
+    "incidents:known": Route(VIEW, "G"),
     "incidents:detail": Route(VIEW, "G", _incident),
     "incidents:customers": Route(VIEW, "G", _incident),
     "incidents:impact": Route(VIEW, "G", _incident),

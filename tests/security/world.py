@@ -253,6 +253,7 @@ def _work(world: World, i: int, say: Say) -> None:
         release=release,
     )
     told.assign(world.owner, world.people["pm"])
+    told.inform(world.owner, say("wording", i, 600), say("workaround", i, 600))
     Update.objects.comment(told, world.people["pm"], say("comment", i, 20_000))
     Report.objects.join(told, world.complaints[i], world.people["agent"])
     for incident in (found, told):
