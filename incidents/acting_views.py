@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import MemberRequest, View, allow
 from activity.models import Event
 from incidents import bulk, forms, ledger, timeline
-from incidents.lifecycle import IllegalMove
+from incidents.lifecycle import MOVE_NAMES, IllegalMove
 from incidents.models import Incident, Update
 from incidents.models.incident import Stale
 from incidents.verbs import VERBS, Verb
@@ -140,7 +140,7 @@ def _run(
     try:
         event = do()
     except IllegalMove as refused:
-        return _refuse(request, bulk.why(refused), 409, address)
+        return _refuse(request, _possible(refused), 409, address)
     except Stale as refused:
         incident.version = refused.incident.version
         text = told(refused.incident)
@@ -162,6 +162,12 @@ def _run(
         events = {"incidents:decided": {}, **events}
     text = f"INC-{incident.number} {said or (verb.said if verb else '')}"
     return pages.tell(response, text, events, undo_at if event.detail.get("before") else "")
+
+
+def _possible(refused: IllegalMove) -> str:
+    """Why it cannot be, and what can."""
+    moves = ", ".join(str(MOVE_NAMES[verb]) for verb in refused.legal)
+    return f"{bulk.why(refused)} {_('Possible: %(moves)s.') % {'moves': moves}}" if moves else bulk.why(refused)
 
 
 def _refuse(request: MemberRequest, text: str, status: int, address: str) -> HttpResponse:
