@@ -11,7 +11,7 @@ function move(card, status) {
   if (!verb) return false;
   const address = `${card.dataset.at}${verb}/`;
   if (ASKS.has(verb)) openDialog(address);
-  else htmx.ajax("POST", address, { target: "#detail", swap: "none", values: { version: card.dataset.v } });
+  else htmx.ajax("POST", address, { source: card, target: "#detail", swap: "none", values: { version: card.dataset.v } });
   return true;
 }
 

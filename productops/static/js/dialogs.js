@@ -4,7 +4,8 @@ let opener = null;
 
 export async function openDialog(url) {
   opener = document.activeElement;
-  await htmx.ajax("GET", url, { target: dialog, swap: "innerHTML" });
+  // With a source of its own it does not queue behind what the page is asking for.
+  await htmx.ajax("GET", url, { source: dialog, target: dialog, swap: "innerHTML" });
   if (!dialog.innerHTML.trim()) return;
   if (!dialog.open) dialog.showModal();
   const first = dialog.querySelector("[autofocus], textarea, input:not([type=hidden]), select, button");

@@ -1,22 +1,29 @@
 // Lists worked by keyboard: j k move, Enter opens; in a split view the selected row shows itself.
 const rows = () => [...document.querySelectorAll("[data-list] [data-row]")];
 const current = () => document.querySelector("[data-list] [data-row][aria-current=true]");
+const find = (number) => number && document.querySelector(`[data-list] [data-row="${CSS.escape(number)}"]`);
 let later = 0;
 let next = null;
+let chosen = ""; // number of the row one stands on, which outlives the row when the list is asked for again
+let isDeciding = false;
+let isFollowing = false; // the row follows what an act has put beside the list
 
 function mark(row) {
+  chosen = row?.dataset.row ?? chosen;
   for (const other of rows()) if (other !== row) other.removeAttribute("aria-current");
   row?.setAttribute("aria-current", "true");
 }
 
 function select(row, isOpening = true) {
   if (!row) return;
+  isFollowing = false;
   mark(row);
   row.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest" });
   if (!isOpening || !row.hasAttribute("hx-get")) return;
   clearTimeout(later);
-  later = setTimeout(() => htmx.trigger(row, "open"), 90);
+  const { row: number } = row.dataset;
+  later = setTimeout(() => htmx.trigger(find(number) ?? row, "open"), 90);
 }
 
 function step(by) {
@@ -57,7 +64,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("lists:select", (event) => {
-  select(document.querySelector(`[data-list] [data-row="${CSS.escape(event.detail.row)}"]`));
+  select(find(event.detail.row));
 });
 
 // The answer to an act differs where nothing is shown beside the list.
@@ -75,12 +82,14 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("incidents:decided", () => {
   const wanted = next;
   next = null;
-  if (!wanted || !matchMedia("(min-width: 761px)").matches) return;
-  document.addEventListener(
-    "incidents:listed",
-    () => select(document.querySelector(`[data-row="${CSS.escape(wanted)}"]`)),
-    { once: true },
-  );
+  const isBoard = document.querySelector("[data-list=board]"); // there one stays on the card one moved
+  if (!wanted || isBoard || !matchMedia("(min-width: 761px)").matches) return;
+  chosen = wanted;
+  isDeciding = true;
+  document.addEventListener("incidents:listed", () => {
+    isDeciding = false;
+    select(find(wanted));
+  }, { once: true });
 });
 // The open incident follows its row, unless somebody is writing or reading in it.
 async function refresh(row, headers) {
@@ -98,23 +107,25 @@ async function refresh(row, headers) {
   pane.scrollTop = top;
 }
 // Marked as soon as the new rows are there, so that the next key finds it.
-let shown = "";
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (!event.target.matches?.("[data-list]") || !shown) return;
-  mark(document.querySelector(`[data-row="${CSS.escape(shown)}"]`));
+  if (!event.target.matches?.("[data-list]")) return;
+  if (isFollowing) chosen = document.querySelector("#detail:not([hidden]) [data-incident]")?.dataset.incident ?? chosen;
+  isFollowing = false;
+  mark(find(chosen));
 });
 document.addEventListener("focusin", (event) => {
   const row = event.target.closest("[data-list] [data-row]");
   if (row && !row.hasAttribute("hx-get") && row !== current()) mark(row);
 });
 document.addEventListener("incidents:changed", (event) => {
-  const headers = event.detail?.isBackground ? { "X-Background": "1" } : {};
+  const isBackground = Boolean(event.detail?.isBackground);
+  const headers = isBackground ? { "X-Background": "1" } : {};
   const list = document.querySelector("[data-list][data-url]");
   if (!list) return;
-  const pane = document.querySelector("#detail:not([hidden]) [data-incident]");
-  shown = pane?.dataset.incident ?? current()?.dataset.row ?? "";
-  htmx.ajax("GET", list.dataset.url, { target: list, swap: "innerHTML", headers }).then(() => {
-    const row = shown && document.querySelector(`[data-row="${CSS.escape(shown)}"]`);
+  chosen ||= current()?.dataset.row ?? "";
+  isFollowing = !isBackground && !isDeciding;
+  htmx.ajax("GET", list.dataset.url, { source: list, target: list, swap: "innerHTML", headers }).then(() => {
+    const row = find(chosen);
     mark(row);
     if (row && !row.hasAttribute("hx-get") && !document.querySelector("dialog[open]")) row.focus({ preventScroll: true });
     refresh(row, headers);

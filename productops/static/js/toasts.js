@@ -15,7 +15,7 @@ export function toast({ text, undo = "", isError = false }) {
     button.addEventListener("click", () => {
       box.remove();
       const target = document.getElementById("detail") ?? document.body;
-      htmx.ajax("POST", undo, { target, swap: target === document.body ? "none" : "innerHTML" });
+      htmx.ajax("POST", undo, { source: place, target, swap: target === document.body ? "none" : "innerHTML" });
     });
     for (const other of place.querySelectorAll("[data-undo-now]")) other.closest(".toast").remove();
     box.append(button);
