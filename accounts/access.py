@@ -31,6 +31,7 @@ ACTS: dict[str, frozenset[str]] = {
     "release.edit": _DECIDE,
     "product.edit": _LEADS | {Role.PM},
     "member.edit": _LEADS,
+    "workspace.edit": _LEADS,
     "token.issue": _EVERYONE,
     "data.view": _EVERYONE,
 }
@@ -77,7 +78,9 @@ def allow(act: str) -> Callable[[View], View]:
             request.membership = membership  # type: ignore[attr-defined]
             request.workspace = membership.workspace  # type: ignore[attr-defined]
             request.others = [m.workspace for m in memberships if m is not membership][:20]  # type: ignore[attr-defined]
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
+            response["X-Unread"] = str(membership.unread)  # for the bell of a page that stays open
+            return response
 
         guarded.act = act  # type: ignore[attr-defined]
         return guarded

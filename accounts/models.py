@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from productops.lib import tokens
 
@@ -34,6 +35,21 @@ class Theme(models.TextChoices):
     AUTO = "auto", _("Like the system")
     LIGHT = "light", _("Light")
     DARK = "dark", _("Dark")
+
+
+class MailPace(models.TextChoices):
+    ALL = "all", _("Urgent ones at once, the rest together")
+    URGENT = "urgent", _("Urgent ones only")
+    NONE = "none", pgettext_lazy("mails", "None")
+
+
+class NewIncidents(models.TextChoices):
+    """Which new incidents a member is told of; "" means as the role has it."""
+
+    ROLE = "", _("As usual for the role")
+    ALL = "all", pgettext_lazy("incidents", "All")
+    SEVERE = "severe", _("High and critical")
+    NONE = "none", _("None")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -59,6 +75,7 @@ class User(AbstractBaseUser):
     zone = models.CharField(_("time zone"), max_length=40, default="UTC", validators=[check_zone])
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, default=Theme.AUTO)
     has_shortcuts = models.BooleanField(_("single-key shortcuts"), default=True)
+    mail = models.CharField(_("notices by e-mail"), max_length=6, choices=MailPace, default=MailPace.ALL)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -97,6 +114,10 @@ class Workspace(models.Model):
         _("currency"), max_length=3, default="EUR", validators=[RegexValidator(r"^[A-Z]{3}$")]
     )
     is_sample = models.BooleanField(default=False)
+    timers = models.JSONField(default=dict)  # how long things may take; incidents/timers.py reads it, {}: as usual
+    bundle_hours = models.PositiveSmallIntegerField(
+        _("hours between two mails of notices"), default=4, validators=[MinValueValidator(1), MaxValueValidator(24)]
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[WorkspaceManager] = WorkspaceManager()
@@ -109,6 +130,8 @@ class Membership(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(_("role"), max_length=8, choices=Role)
+    new_incidents = models.CharField(_("new incidents"), max_length=6, choices=NewIncidents, blank=True)
+    unread = models.PositiveIntegerField(default=0)  # notices; notices.models counts it anew with each change
     joined_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -119,6 +142,12 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.role}"
+
+    @property
+    def hears_of(self) -> str:
+        """Which new incidents this person is told of."""
+        usual = {Role.PM: NewIncidents.ALL, Role.OWNER: NewIncidents.SEVERE, Role.MANAGER: NewIncidents.SEVERE}
+        return self.new_incidents or str(usual.get(Role(self.role), NewIncidents.NONE))
 
     def change_role(self, role: str) -> None:
         """Raises ValidationError when the workspace would be left without an owner."""

@@ -24,9 +24,11 @@ class EventManager(models.Manager.from_queryset(EventQuerySet)):  # type: ignore
         subject: models.Model,
         by: User | None = None,
         at: datetime | None = None,
+        tells: bool = False,
         **detail: Any,
     ) -> Event:
-        """`verb` is "<noun>.<past tense>"; `by` None means the hub itself, and then `detail` says why."""
+        """`verb` is "<noun>.<past tense>"; `by` None means the hub itself, and then `detail` says why. With `tells`,
+        somebody may have to be told of it."""
         return self.create(
             workspace=workspace,
             verb=verb,
@@ -34,7 +36,9 @@ class EventManager(models.Manager.from_queryset(EventQuerySet)):  # type: ignore
             subject_id=subject.pk,
             by=by,
             at=at or timezone.now(),
+            recorded_at=timezone.now(),
             detail=detail,
+            is_untold=tells,
         )
 
 
@@ -44,9 +48,11 @@ class Event(models.Model):
     subject_type = models.CharField(max_length=60)
     subject_id = models.BigIntegerField()
     by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
-    at = models.DateTimeField()
+    at = models.DateTimeField()  # when it happened, which a person may tell afterwards
+    recorded_at = models.DateTimeField(default=timezone.now)
     detail = models.JSONField(default=dict)
     batch = models.UUIDField(null=True)  # the same for all that one act changed at once
+    is_untold = models.BooleanField(default=False)  # nobody has looked yet who must be told of it
 
     objects: ClassVar[EventManager] = EventManager()
 
@@ -56,6 +62,7 @@ class Event(models.Model):
             models.Index(fields=["subject_type", "subject_id", "at"], name="event_subject"),
             models.Index(fields=["workspace", "-id"], name="event_recent"),
             models.Index(fields=["batch"], name="event_batch", condition=models.Q(batch__isnull=False)),
+            models.Index(fields=["id"], name="event_untold", condition=models.Q(is_untold=True)),
         ]
 
 
