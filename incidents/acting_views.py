@@ -18,7 +18,7 @@ from accounts.access import MemberRequest, View, allow
 from activity.models import Event
 from incidents import bulk, forms, ledger, timeline
 from incidents.lifecycle import MOVE_NAMES, IllegalMove
-from incidents.models import Incident, Update
+from incidents.models import Incident
 from incidents.models.incident import Stale
 from incidents.verbs import VERBS, Verb
 from incidents.views import about, find
@@ -31,7 +31,8 @@ def _doing(name: str) -> View:
 
     def at_once(request: MemberRequest, number: int) -> HttpResponse:
         assert verb.act
-        incident, act = find(request, number), verb.act()
+        incident = get_object_or_404(Incident.objects.of(request.workspace), number=number)
+        act = verb.act()
         return _run(request, incident, lambda: incident.do(act, request.membership.user, _version(request)), verb)
 
     def asked(request: MemberRequest, number: int) -> HttpResponse:
@@ -60,6 +61,9 @@ decline = _doing("decline")
 duplicate = _doing("duplicate")
 snooze = _doing("snooze")
 wake = _doing("wake")
+put_back = _doing("put_back")
+confirm = _doing("confirm")
+stamp = _doing("stamp")
 reopen = _doing("reopen")
 set_severity = _doing("set_severity")
 inform = _doing("inform")
@@ -98,20 +102,6 @@ def move(request: MemberRequest, number: int) -> HttpResponse:
     return render(request, template, {"incident": incident, "moves": moves})
 
 
-@require_POST
-@allow("incident.comment")
-def comment(request: MemberRequest, number: int) -> HttpResponse:
-    incident = find(request, number)
-    form = forms.CommentForm(request.POST)
-    address = reverse("incidents:detail", args=[request.workspace.slug, number])
-    if not form.is_valid():
-        return pages.refuse(request, _("Write something first."), 400, address)
-    Update.objects.comment(incident, request.membership.user, form.cleaned_data["text"])
-    if not pages.is_htmx(request):
-        return redirect(address)
-    return render(request, "incidents/_detail.html", about(request, find(request, number)))
-
-
 @require_http_methods(["GET", "POST"])
 @allow("incident.triage")
 def report(request: MemberRequest) -> HttpResponse:
@@ -140,7 +130,7 @@ def _run(
     try:
         event = do()
     except IllegalMove as refused:
-        return _refuse(request, _possible(refused), 409, address)
+        return _refuse(request, possible(refused), 409, address)
     except Stale as refused:
         incident.version = refused.incident.version
         text = told(refused.incident)
@@ -164,7 +154,7 @@ def _run(
     return pages.tell(response, text, events, undo_at if event.detail.get("before") else "")
 
 
-def _possible(refused: IllegalMove) -> str:
+def possible(refused: IllegalMove) -> str:
     """Why it cannot be, and what can."""
     moves = ", ".join(str(MOVE_NAMES[verb]) for verb in refused.legal)
     return f"{bulk.why(refused)} {_('Possible: %(moves)s.') % {'moves': moves}}" if moves else bulk.why(refused)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from accounts.models import User, Workspace
 from activity.models import Event
 from feedback.api import CleanCharField
-from incidents import lifecycle
+from incidents import lifecycle, timers
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident, Severity, Status, acts
 from incidents.models.incident import IncidentQuerySet, Stale
@@ -31,8 +31,19 @@ _MORE = ("assignee", "product", "release", "fix_release", "feature", "original",
          "regression__release", "regression__signal")  # fmt: skip
 
 
+TIMER_STATES = tuple(
+    (state, state) for state in ("running", "at_risk", "late", "paused", "met", "missed", "invalid")
+)
 #: What a severity can be set to.
 SEVERITY_OR_AUTO = [*((value, value) for value in Severity.values), (acts.AUTO, acts.AUTO)]
+
+
+class TimerSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=("acknowledge", "resolve", "update"))
+    state = serializers.ChoiceField(choices=TIMER_STATES)
+    target = serializers.CharField(help_text="such as 15min, 4h, 1d")
+    due_at = serializers.DateTimeField(allow_null=True)
+    used_minutes = serializers.FloatField()
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
@@ -45,6 +56,7 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
     signal = serializers.CharField(source="signal.name", default=None, read_only=True, allow_null=True)
     duplicate_of = serializers.IntegerField(source="original.number", default=None, read_only=True, allow_null=True)
     legal = serializers.ListField(child=serializers.CharField(), read_only=True)
+    timers = serializers.SerializerMethodField()
 
     class Meta:
         model = Incident
@@ -52,9 +64,20 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
             "number", "title", "kind", "status", "severity", "is_severity_forced", "assignee", "product", "release",
             "environment", "feature", "signal", "fix_release", "duplicate_of", "snoozed_until", "opened_at",
             "impact_started_at", "acknowledged_at", "mitigated_at", "resolved_at", "verified_at", "pain", "impact",
-            "proof", "wording", "workaround", "expected_on", "version", "legal",
+            "proof", "wording", "workaround", "expected_on", "cycle", "told_at", "due_at",
+            "timers", "version", "legal",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(TimerSerializer(many=True))
+    def get_timers(self, incident: Incident) -> list[dict[str, Any]]:
+        policy = timers.policy_of(incident.workspace.timers)
+        found = timers.timers(incident.stamps, policy, timezone.now())
+        return [
+            {"kind": timer.kind, "state": timer.state, "target": timer.target, "due_at": timer.due_at,
+             "used_minutes": round(timer.used.total_seconds() / 60, 1)}
+            for timer in found
+        ]  # fmt: skip
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
@@ -80,6 +103,11 @@ class ChangeSerializer(serializers.Serializer[Any]):
     )
     workaround = CleanCharField(max_length=acts.MOST_WORDS, required=False, allow_blank=True)
     expected_on = serializers.DateField(required=False, allow_null=True)
+    still_on_it = serializers.BooleanField(required=False, help_text="answers the hub's question")
+    impact_started_at = serializers.DateTimeField(required=False, help_text="puts right when the first was hit")
+    acknowledged_at = serializers.DateTimeField(required=False)
+    mitigated_at = serializers.DateTimeField(required=False)
+    resolved_at = serializers.DateTimeField(required=False)
     version = serializers.IntegerField(
         required=False, min_value=0, help_text="the version you read; a newer one is answered with 409"
     )
@@ -153,6 +181,11 @@ def _verbs(incident: Incident, by: User, given: dict[str, Any]) -> list[Callable
     told = {name: given.get(name, getattr(incident, name)) for name in ("wording", "workaround", "expected_on")}
     if any(name in given for name in told):
         verbs.append(lambda expected: incident.inform(by, **told, expected=expected))
+    stamps = {name: given[name] for name in acts.STAMPS if name in given}
+    if stamps:
+        verbs.append(lambda expected: incident.do(acts.stamp(stamps), by, expected))
+    if given.get("still_on_it"):
+        verbs.append(lambda expected: incident.confirm(by, expected))
     if "status" in given and given["status"] != incident.status:
         verbs.append(_move(incident, by, lifecycle.verb_to(incident.status, given["status"]), given))
     return verbs

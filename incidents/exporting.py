@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 
 from incidents.models import Incident
 from incidents.query.search import Search
+from productops.lib import csvs
 
 COLUMNS = (
     "number", "title", "kind", "status", "severity", "pain", "customers_heard", "customers_silent", "revenue",
@@ -18,22 +18,12 @@ _MORE = (
     "assignee", "product", "release", "fix_release", "feature", "original", "regression__release", "regression__signal",
 )  # fmt: skip
 
-#: A spreadsheet takes a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-class _Line:
-    """A file that hands back what is written to it."""
-
-    def write(self, line: str) -> str:
-        return line
-
 
 def rows(asked: Search) -> Iterator[str]:
-    write = csv.writer(_Line()).writerow
+    write = csvs.writer()
     yield write(COLUMNS)
     for incident in asked.in_order().select_related(*_MORE).iterator(chunk_size=500):
-        yield write([_cell(value) for value in _values(incident)])
+        yield write(_values(incident))
 
 
 def _values(i: Incident) -> tuple[Any, ...]:
@@ -43,10 +33,3 @@ def _values(i: Incident) -> tuple[Any, ...]:
         i.feature, i.fix_release, i.original.number if i.original else None, i.opened_at, i.impact_started_at,
         i.acknowledged_at, i.mitigated_at, i.resolved_at, i.verified_at, i.snoozed_until,
     )  # fmt: skip
-
-
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, (int, float)):
-        return value
-    text = value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django import forms
@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Role, User, Workspace
-from incidents.models import Incident, IncidentKind, SavedView, Severity, acts
+from incidents.models import Incident, IncidentKind, LinkKind, SavedView, Severity, UpdateKind, acts
 from productops.lib.text import fold
 from productops.lib.widgets import Typeahead
 from releases.models import Release
@@ -256,8 +256,93 @@ class SaveViewForm(forms.ModelForm):  # type: ignore[type-arg]
         return given
 
 
-class CommentForm(forms.Form):
-    text = forms.CharField(label=_("Comment"), max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}))
+class MomentField(forms.DateTimeField):
+    """A moment in the reader's zone."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+
+class SayForm(forms.Form):
+    kind = forms.ChoiceField(label=_("What is it?"), choices=UpdateKind.choices, initial=UpdateKind.COMMENT)
+    text = forms.CharField(label=_("Text"), max_length=20_000, widget=forms.Textarea(attrs={"rows": 2}))
+    at = MomentField(label=_("When did it happen?"), required=False)
+
+
+class StampForm(ActForm):
+    impact_started_at = MomentField(label=_("First customer hit"), required=False)
+    acknowledged_at = MomentField(label=_("Acknowledged"), required=False)
+    mitigated_at = MomentField(label=_("Mitigated"), required=False)
+    resolved_at = MomentField(label=_("Resolved"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.incident:
+            for name in acts.STAMPS:
+                self.initial.setdefault(name, getattr(self.incident, name))
+                if name != "impact_started_at" and getattr(self.incident, name) is None:
+                    del self.fields[name]  # that has not happened: there is an act for it
+
+    def build(self, given: dict[str, Any]) -> acts.Act:
+        said = {name: given[name] for name in acts.STAMPS if name in self.fields}
+        # The field tells minutes: what was left alone keeps its seconds.
+        before = {name: getattr(self.incident, name) for name in said}
+        kept = {n: v if _minute(v) != _minute(before[n]) else before[n] for n, v in said.items()}
+        return acts.stamp(kept)
+
+
+def _minute(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(second=0, microsecond=0)
+
+
+class LinkForm(forms.Form):
+    other = IncidentField(label=_("Which incident?"))
+    kind = forms.ChoiceField(label=_("This one is, to that one"), choices=LinkKind.choices[:2])
+
+    def __init__(self, *args: Any, workspace: Workspace, incident: Incident, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["other"]
+        assert isinstance(field, IncidentField)
+        field.offer(Incident.objects.of(workspace).exclude(pk=incident.pk))
+        field.widget.attrs["autofocus"] = True
+
+
+class ReviewForm(forms.Form):
+    story = forms.CharField(
+        label=_("What happened"), max_length=20_000, required=False, widget=forms.Textarea(attrs={"rows": 10})
+    )
+    cause = forms.CharField(
+        label=_("Why it happened"), max_length=20_000, required=False, widget=forms.Textarea(attrs={"rows": 5})
+    )
+    learned = forms.CharField(
+        label=_("What we learned"), max_length=20_000, required=False, widget=forms.Textarea(attrs={"rows": 4})
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput, max_value=2**31 - 1)
+
+
+class ActionForm(forms.Form):
+    title = forms.CharField(label=_("What has to be done?"), max_length=200)
+    owner = forms.ModelChoiceField(
+        label=_("Who?"), queryset=User.objects.none(), required=False, empty_label=_("Nobody")
+    )
+    release = forms.ModelChoiceField(
+        label=_("Which release must ship it?"), queryset=Release.objects.none(), required=False,
+        empty_label=_("None"),
+    )  # fmt: skip
+    due_on = forms.DateField(
+        label=_("By when?"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+
+    def __init__(self, *args: Any, incident: Incident, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        owner, release = self.fields["owner"], self.fields["release"]
+        assert isinstance(owner, forms.ModelChoiceField)
+        assert isinstance(release, forms.ModelChoiceField)
+        members = User.objects.filter(memberships__workspace=incident.workspace_id, is_active=True)
+        owner.queryset = members.order_by("name", "email")
+        releases = Release.objects.of(incident.workspace).select_related("product")
+        release.queryset = (
+            releases.filter(product=incident.product_id) if incident.product_id else releases
+        ).in_order()
 
 
 class ReportForm(forms.Form):

@@ -7,10 +7,13 @@ Every input opens the rows behind it; the formula is shown beside the number.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from math import log10, sqrt
 from typing import Any
 
 VERSION = 1
+#: How long before its day a promise is at risk.
+SOON = timedelta(days=2)
 FORMULA = "4·heard + 2·√silent + 3·log10(1 + revenue) + 40·share + 3·rising + 5·may leave"
 
 
@@ -18,7 +21,8 @@ FORMULA = "4·heard + 2·√silent + 3·log10(1 + revenue) + 40·share + 3·risi
 class Ledger:
     """heard: customers who complained; silent: customers touched who did not; churn: complaints that say they
     may leave; revenue: per month of both, in the workspace's currency; share: of sessions (or uses) hit, 0..1,
-    None when not known; trend: last hour against the hour before as a ratio, None when not known."""
+    None when not known; trend: last hour against the hour before as a ratio, None when not known; hits: failed uses;
+    promises: customers who were told a day that has passed, or passes within SOON, while it is not fixed."""
 
     heard: int = 0
     silent: int = 0
@@ -27,6 +31,7 @@ class Ledger:
     share: float | None = None
     trend: float | None = None
     hits: int = 0
+    promises: int = 0
 
     @property
     def customers(self) -> int:
@@ -38,6 +43,11 @@ class Ledger:
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "version": VERSION}
+
+
+def at_risk(expected_on: date | None, today: date, is_open: bool, heard: int) -> int:
+    """How many customers hold a promise that is late or soon will be."""
+    return heard if is_open and expected_on is not None and expected_on <= today + SOON else 0
 
 
 def pain(ledger: Ledger) -> float:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from activity.models import record
 from feedback.models import Complaint, Customer
-from incidents import impact
+from incidents import impact, lifecycle
 from incidents.models import Impact, Incident, Report
 from metrics import series
 from metrics.intake.event import FAULT, REFUSAL
@@ -78,6 +78,10 @@ def weigh(incident: Incident, now: datetime) -> impact.Ledger:
         share=hit,
         trend=trend,
         hits=sum(row.failures for row in rows),
+        promises=impact.at_risk(
+            incident.expected_on if incident.wording else None, timezone.localdate(now),
+            incident.status in lifecycle.OPEN, len(heard) + unnamed,
+        ),
     )
     _store(incident, ledger, now)
     return ledger
@@ -96,19 +100,21 @@ def _store(incident: Incident, ledger: impact.Ledger, now: datetime) -> None:
     severity, reasons = impact.severity(ledger)
     pain, numbers = impact.pain(ledger), ledger.as_json()
     with transaction.atomic():
-        locked = Incident.objects.select_for_update(of=("self",)).get(pk=incident.pk)
+        locked = incident.lock()
         values: dict[str, object] = {"pain": pain, "impact": numbers, "weighed_at": now}
         values |= {"heard": ledger.heard, "silent": ledger.silent, "revenue": ledger.revenue}
         if not locked.is_severity_forced and severity != locked.severity:
-            values["severity"] = severity
+            before, locked.severity = locked.severity, severity
+            values |= {"severity": severity, **locked.set_dues()}
             record(
                 incident.workspace,
                 "incident.severity_suggested",
                 incident,
                 by=None,
                 at=now,
+                tells=True,
                 why={"rule": "impact", "version": impact.VERSION, "met": reasons, "numbers": numbers},
-                before={"severity": locked.severity},
+                before={"severity": before},
                 after={"severity": severity},
             )
         if {**locked.impact, "trend": 0} != {**numbers, "trend": 0}:

@@ -24,9 +24,9 @@ from incidents.query.search import Search, search
 from productops.lib.tell import whole
 
 #: How far what is found is counted.
-MOST_FOUND = 5_000
-#: Rows on one page, cards of a column (and of one that is off the way), and how far a view is counted.
-PAGE, CARDS, CARDS_ASIDE, MOST_COUNTED = 50, 20, 5, 1_000
+MOST_FOUND = 2_000
+#: Rows of a page of the list and of the inbox, cards of a column (and of one off the way), how far a view is counted.
+PAGE, PANE, CARDS, CARDS_ASIDE, MOST_COUNTED = 50, 30, 15, 5, 1_000
 
 _BOARD = (Status.NEW, Status.TRIAGED, Status.IN_PROGRESS, Status.MITIGATED, Status.RESOLVED)
 _ASIDE = (Status.VERIFIED, Status.CLOSED, Status.SNOOZED, Status.DECLINED, Status.DUPLICATE)
@@ -213,8 +213,9 @@ def page(membership: Membership, params: QueryDict, layout: str = "", also: int 
         found.groups = _columns(asked, view, found.pulse.counts)
         return found
     # The page is found among keys alone; only its rows are read in full.
-    keys = list(asked.in_order().values_list("pk", flat=True)[(view.page - 1) * PAGE : view.page * PAGE + 1])
-    found.has_more, keys = len(keys) > PAGE, keys[:PAGE]
+    size = PANE if view.layout == SavedView.Layout.INBOX else PAGE
+    keys = list(asked.in_order().values_list("pk", flat=True)[(view.page - 1) * size : view.page * size + 1])
+    found.has_more, keys = len(keys) > size, keys[:size]
     full = Incident.objects.of(asked.workspace).in_full().filter(_either(keys, also))
     read = {incident.pk: incident for incident in full}
     rows = [read[pk] for pk in keys if pk in read]

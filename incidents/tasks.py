@@ -2,8 +2,10 @@
 
 from django.utils import timezone
 
-from incidents import attending, ledger, spiking
+from incidents import attending, ledger, notifying, reviewing, spiking, suggesting, timing
 from metrics.periodic import periodic
+from notices import mailing
+from notices.models import Notice
 
 
 @periodic("attend")
@@ -25,3 +27,38 @@ def complaints() -> None:
 @periodic("verify")
 def verify() -> None:
     attending.verify_resolved(timezone.now())
+
+
+@periodic("notify")
+def notify() -> None:
+    notifying.notify(timezone.now())
+
+
+@periodic("compare")
+def compare() -> None:
+    suggesting.compare_new(timezone.now())
+
+
+@periodic("remind")
+def remind() -> None:
+    reviewing.remind(timezone.now())
+
+
+@periodic("timers")
+def timers() -> None:
+    timing.watch(timezone.now())
+
+
+@periodic("forget")
+def forget() -> None:
+    Notice.objects.forget(timezone.now())
+
+
+@periodic("bundle")
+def bundle() -> None:
+    mailing.bundle(timezone.now())
+
+
+@periodic("deliver")
+def deliver() -> None:
+    mailing.deliver(timezone.now())

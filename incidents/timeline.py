@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat, NullIf
 from django.utils import formats, timezone
+from django.utils.html import strip_tags
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from activity.models import Event
-from incidents import telling
+from incidents import clocks, telling
 from incidents.models import Incident, Severity, Update
 from metrics import words
 from productops.lib.tell import customers, percent, whole
@@ -24,15 +27,34 @@ from releases.models import Release
 MOST = 200
 
 
+#: What is no entry of its own: pins are shown on what they pin.
+PINS = ("incident.pinned", "incident.unpinned")
+MOST_PINNED = 10
+#: How much later than it happened an entry may be written down before that is said.
+_LATER = timedelta(minutes=5)
+
+
 @dataclass(frozen=True)
 class Entry:
+    """One thing that happened. `kind` is how it is set off: act, hub, or what was said (UpdateKind).
+    `noted_at`: when it was written down, if that was later."""
+
+    pk: int
     at: datetime
     by: str
     is_hub: bool
     text: str
+    kind: str = "act"
     why: str = ""
     html: str = ""
     undo: int = 0  # id of the event, when it can be taken back
+    noted_at: datetime | None = None
+    is_pinned: bool = False
+
+    @property
+    def plain(self) -> str:
+        """What was said, without its marks."""
+        return " ".join(unescape(strip_tags(self.html)).split())[:400]
 
 
 #: What events name: kind -> key -> name.
@@ -48,9 +70,14 @@ def told(events: list[Event]) -> list[Entry]:
     """Events of one incident in words, in their order, which is the newest first."""
     names = _named(events)
     undone = {event.detail.get("undone") for event in events if event.verb == "incident.undone"}
-    latest = next((e for e in events if e.detail.get("before") and e.by_id), None)
+    latest = next((e for e in sorted(events, key=lambda e: -e.pk) if e.detail.get("before") and e.by_id), None)
+    pinned = pins(events)
     return [
         Entry(
+            pk=event.pk,
+            kind=_kind(event),
+            noted_at=event.recorded_at if event.recorded_at - event.at > _LATER else None,
+            is_pinned=event.pk in pinned,
             at=event.at,
             by=str(event.by) if event.by else _("The hub"),
             is_hub=event.by_id is None,
@@ -60,7 +87,23 @@ def told(events: list[Event]) -> list[Entry]:
             undo=event.pk if latest and event.pk == latest.pk and event.pk not in undone else 0,
         )
         for event in events
+        if event.verb not in PINS
     ]
+
+
+def pins(events: Iterable[Event]) -> set[int]:
+    """The entries that are pinned now."""
+    found: set[int] = set()
+    for event in sorted(events, key=lambda event: event.pk):
+        if event.verb == "incident.pinned":
+            found.add(event.detail["entry"])
+        elif event.verb == "incident.unpinned":
+            found.discard(event.detail["entry"])
+    return found
+
+
+def _kind(event: Event) -> str:
+    return "hub" if event.by_id is None else str(event.detail.get("kind", "act")) if "update" in event.detail else "act"
 
 
 def _named(events: list[Event]) -> Names:
@@ -70,6 +113,8 @@ def _named(events: list[Event]) -> Names:
         after = event.detail.get("after") or {}
         for kind, field in (("person", "assignee"), ("release", "fix_release"), ("incident", "original")):
             wanted[kind].add(after.get(field) or 0)
+        wanted["incident"].add(event.detail.get("other") or 0)
+        wanted["person"].add(event.detail.get("owner") or 0)
         wanted["update"].add(event.detail.get("update") or 0)
     called = {
         "person": User.objects.annotate(said=Coalesce(NullIf("name", Value("")), "email", output_field=TextField())),
@@ -108,6 +153,12 @@ def _text(event: Event, names: Names) -> str:
         "complaint_joined": _("added a complaint"),
         "complaint_left": _("took a complaint out"),
         "undone": _("took back the last change"),
+        "put_back": _("put it back to the queue"),
+        "confirmed": _("is still on it"),
+        "stamped": _("put the times right"),
+        "review_begun": _("began the review"),
+        "review_finished": _("finished the review"),
+        "review_failed": _("marked the review as ineffective"),
     }.get(verb)
     if told is None:
         told = _told_with_values(verb, {**detail, **after}, names)
@@ -137,7 +188,53 @@ def _told_with_values(verb: str, after: dict[str, Any], names: Names) -> str:
         return ngettext("added %(n)s complaint", "added %(n)s complaints", after["n"]) % {"n": whole(after["n"])}
     if verb == "reopened":
         return _("reopened it")
+    if verb in {"linked", "unlinked"}:
+        return _linked(verb, after, names)
+    if verb in {"updated", "noted"}:
+        return str(_SAID.get(after.get("kind", ""), ""))
+    if verb.startswith("timer_") or verb == "asked":
+        return _timed(verb, after)
+    if verb in _ACTIONS:
+        return str(_ACTIONS[verb]) % {"title": after.get("title", "")}
     return verb.replace("_", " ")
+
+
+_SAID = {
+    "internal": gettext_lazy("told the team"),
+    "customers": gettext_lazy("told customers"),
+    "seen": gettext_lazy("saw"),
+    "done": gettext_lazy("did"),
+    "decided": gettext_lazy("decided"),
+}
+_ACTIONS = {
+    "action_added": gettext_lazy("added to do: “%(title)s”"),
+    "action_done": gettext_lazy("did “%(title)s”"),
+    "action_dropped": gettext_lazy("dropped “%(title)s”"),
+    "action_reopened": gettext_lazy("reopened “%(title)s”"),
+    "action_due": gettext_lazy("reminds of “%(title)s”, which is due"),
+}
+
+
+def _linked(verb: str, after: dict[str, Any], names: Names) -> str:
+    other = names["incident"].get(after.get("other") or 0, "")
+    if verb == "unlinked":
+        return _("took off the link to %(other)s") % {"other": other}
+    said = {
+        "related": _("linked it to %(other)s"),
+        "caused_by": _("said it is caused by %(other)s"),
+        "causes": _("said it causes %(other)s"),
+        "recurs": _("saw that it came back after %(other)s"),
+        "recurred": _("saw it come back as %(other)s"),
+    }
+    return said.get(after.get("kind", ""), "%(other)s") % {"other": other}
+
+
+def _timed(verb: str, after: dict[str, Any]) -> str:
+    if verb == "asked":
+        return _("asks: still on it?")
+    kind = str(clocks.NAMES.get(after["why"]["kind"], "")).lower()
+    said = _("sees a timer at risk: %(kind)s") if verb == "timer_at_risk" else _("sees a timer late: %(kind)s")
+    return said % {"kind": kind}
 
 
 def _snoozed(after: dict[str, Any]) -> str:
@@ -194,6 +291,15 @@ def _why(event: Event) -> str:
         return _woken(why)
     if why.get("rule") == "complaints":
         return words.complaints_why(why)
+    if why.get("rule") == "timer":
+        return _("Rule “timers”, version %(version)s: %(target)s for severity %(severity)s") % {
+            "version": why["version"], "target": clocks.target(why["target"]),
+            "severity": str(dict(Severity.choices).get(why["severity"], "")).lower(),
+        }  # fmt: skip
+    if why.get("rule") == "recurrence":
+        return _("The same came back %(days)s after it was resolved, within %(most)s days") % {
+            "days": ngettext("%(n)s day", "%(n)s days", why["days"]) % {"n": why["days"]}, "most": why["most"],
+        }  # fmt: skip
     if why.get("rule") in {"verify", "still_broken"}:
         return " ".join(filter(None, (telling.head(why), telling.body(why), telling.why(why))))
     return ""

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from incidents import acting_views, bulk_views, known_views, saved_views, views
+from incidents import (
+    acting_views,
+    bulk_views,
+    known_views,
+    link_views,
+    review_views,
+    saved_views,
+    story_views,
+    timer_views,
+    views,
+)  # fmt: skip
 
 app_name = "incidents"
 
@@ -14,6 +24,10 @@ urlpatterns = [
     path(f"{_ALL}complete/", views.complete, name="complete"),
     path(f"{_ALL}numbers/", views.numbers, name="numbers"),
     path(f"{_ALL}incidents.csv", views.export, name="export"),
+    path(f"{_ALL}people/", story_views.people, name="people"),
+    path(f"{_ALL}times/", timer_views.times, name="times"),
+    path(f"{_ALL}times.csv", timer_views.times_csv, name="times_csv"),
+    path(f"{_ALL}timers/", timer_views.timers_of, name="timers"),
     path(f"{_ALL}report/", acting_views.report, name="report"),
     path(f"{_ALL}many/", bulk_views.act, name="act_on_many"),
     path(f"{_ALL}many/<uuid:batch>/undo/", bulk_views.undo, name="undo_many"),
@@ -38,6 +52,19 @@ urlpatterns = [
     path(f"{_ONE}severity/", acting_views.set_severity, name="set_severity"),
     path(f"{_ONE}inform/", acting_views.inform, name="inform"),
     path(f"{_ONE}move/", acting_views.move, name="move"),
-    path(f"{_ONE}comment/", acting_views.comment, name="comment"),
+    path(f"{_ONE}put-back/", acting_views.put_back, name="put_back"),
+    path(f"{_ONE}confirm/", acting_views.confirm, name="confirm"),
+    path(f"{_ONE}times/", acting_views.stamp, name="stamp"),
+    path(f"{_ONE}say/", story_views.say, name="say"),
+    path(f"{_ONE}pin/<int:event>/", story_views.pin, name="pin"),
+    path(f"{_ONE}watch/", story_views.watch, name="watch"),
+    path(f"{_ONE}links/", link_views.link, name="link"),
+    path(f"{_ONE}links/<int:pk>/remove/", link_views.unlink, name="unlink"),
+    path(f"{_ONE}suggestions/<int:pk>/", link_views.answer, name="answer"),
+    path(f"{_ONE}history/", views.history, name="history"),
+    path(f"{_ONE}review/", review_views.review, name="review"),
+    path(f"{_ONE}review/write/", review_views.write_review, name="write_review"),
+    path(f"{_ONE}review/items/", review_views.add_action, name="add_action"),
+    path(f"{_ONE}review/items/<int:pk>/", review_views.settle_action, name="settle_action"),
     path(f"{_ONE}undo/<int:event>/", acting_views.undo, name="undo"),
 ]

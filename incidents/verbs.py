@@ -42,6 +42,12 @@ VERBS: dict[str, Verb] = {
         short=_("Duplicate"),
     ),
     "snooze": Verb(_("Snooze"), _("snoozed"), pgettext_lazy("many", "snoozed"), forms.SnoozeForm, is_decision=True),
+    "put_back": Verb(
+        _("Back to the queue"), _("is back in the queue"), _("are back in the queue"), act=acts.put_back,
+        is_decision=True,
+    ),
+    "confirm": Verb(_("Still on it"), _("is still worked on"), _("are still worked on"), act=acts.confirm),
+    "stamp": Verb(_("Put times right"), _("has its times right"), _("have their times right"), forms.StampForm),
     "wake": Verb(_("Wake"), _("is awake"), _("are awake"), act=acts.wake),
     "reopen": Verb(_("Reopen"), _("reopened"), pgettext_lazy("many", "reopened"), forms.ReopenForm),
     "assign": Verb(_("Assign"), _("assigned"), pgettext_lazy("many", "assigned"), forms.AssignForm),

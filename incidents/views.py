@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts import access
 from accounts.access import MemberRequest, allow
-from incidents import bulk, exporting, forms, ledger, proving, queue, telling, timeline
+from incidents import beside, bulk, clocks, exporting, forms, ledger, proving, queue, telling, timeline
 from incidents.models import Incident
 from incidents.query import completing
 from incidents.verbs import VERBS
 from metrics import words
+from notices.models import Notice
 from productops.lib import pages
 
 #: Acts that the bar offers for what is ticked, with their keys.
@@ -20,6 +22,10 @@ _ON_MANY = (
     ("accept", "1"), ("duplicate", "2"), ("decline", "3"), ("snooze", "h"), ("assign", "a"), ("set_severity", "s"),
     ("resolve", "d"),
 )  # fmt: skip
+
+
+#: Changes of the numbers that are shown.
+MOST_HISTORY = 200
 
 
 def find(request: MemberRequest, number: int) -> Incident:
@@ -35,7 +41,7 @@ def index(request: MemberRequest) -> HttpResponse:
     is_part = pages.is_htmx(request) and not request.headers.get("HX-Boosted")
     context = listed(request, page) | {"is_part": is_part}
     if not is_part and page.view.layout == "inbox" and page.first:
-        context |= about(request, page.first) | {"is_preview": True}
+        context |= about(request, page.first, is_opened=False) | {"is_preview": True}
     response = render(request, f"incidents/_{page.view.layout}.html" if is_part else "incidents/index.html", context)
     response["X-Stamp"] = page.pulse.stamp
     return response
@@ -135,9 +141,15 @@ def _fix(incident: Incident) -> dict[str, object]:
     return {"proof": told, "behind": rows, "behind_count": len(behind), "behind_more": len(behind) - len(rows)}
 
 
-def about(request: MemberRequest, incident: Incident) -> dict[str, object]:
+def about(request: MemberRequest, incident: Incident, is_opened: bool = True) -> dict[str, object]:
+    """All of one incident; whoever opens it has read its notices."""
     rows = ledger.touched(incident)
-    reports = incident.reports.select_related("complaint__customer").order_by("-complaint__created_at")
+    stands = beside.load(incident, request.membership.user)
+    if stands.is_unread and is_opened:
+        Notice.objects.read(
+            request.membership, timezone.now(), subject_type=incident._meta.label_lower, subject_id=incident.pk
+        )
+    entries = timeline.tell(incident)
     return {
         "incident": incident,
         "trace": incident.regression.evidence if incident.regression else None,
@@ -145,9 +157,11 @@ def about(request: MemberRequest, incident: Incident) -> dict[str, object]:
         "touched": rows[:10],
         "touched_count": len(rows),
         **_fix(incident),
-        "reports": reports[:20],
-        "entries": timeline.tell(incident),
-        "comment_form": forms.CommentForm(),
+        "entries": entries,
+        "pinned": [entry for entry in entries if entry.is_pinned],
+        "beside": stands,
+        "clocks": clocks.clocks(incident, timezone.now()),
+        "kinds": forms.SayForm.base_fields["kind"].choices,  # type: ignore[attr-defined]
         "can_triage": access.can(request.membership, "incident.triage"),
         "can_comment": access.can(request.membership, "incident.comment"),
     }
@@ -170,3 +184,13 @@ def customers(request: MemberRequest, number: int) -> HttpResponse:
     if show in {"silent", "heard"}:
         rows = [row for row in rows if row.is_silent == (show == "silent")]
     return render(request, "incidents/customers.html", {"incident": incident, "touched": rows[:500], "show": show})
+
+
+@require_GET
+@allow("workspace.view")
+def history(request: MemberRequest, number: int) -> HttpResponse:
+    """How its impact grew or fell: a row for each time the numbers changed."""
+    incident = find(request, number)
+    rows = list(incident.impacts.order_by("-at", "-pk")[:MOST_HISTORY])
+    pains = [row.pain for row in reversed(rows)]
+    return render(request, "incidents/history.html", {"incident": incident, "rows": rows, "pains": pains})

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, User
 from activity.models import Event
-from incidents import impact, lifecycle
+from incidents import impact, lifecycle, timers
+from notices.models import Watch
 
 if TYPE_CHECKING:
     from incidents.models.incident import Incident
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 #: How long an incident may sleep, and how many more customers it may wait for.
 LONGEST_SNOOZE = timedelta(days=366)
 MOST_CUSTOMERS = 100_000
+#: Stamps that a person may put right, and how far back. How many cycles are kept.
+STAMPS = ("impact_started_at", "acknowledged_at", "mitigated_at", "resolved_at")
+OLDEST_STAMP = timedelta(days=3_660)
+MOST_CYCLES = 50
 #: Characters of what agents may say.
 MOST_WORDS = 600
 
@@ -60,6 +65,29 @@ class Act:
 
 def accept() -> Act:
     return Act("accepted", "accept", AWAKE)
+
+
+def put_back(why: Any = None) -> Act:
+    """To the queue: nobody has it."""
+    return Act("put_back", "put_back", {"assignee": None, "returned_at": timezone.now()}, _given(why=why))
+
+
+def confirm() -> Act:
+    """Whoever took it is still on it."""
+    return Act("confirmed")
+
+
+def stamp(given: Mapping[str, datetime | None]) -> Act:
+    """Puts right when things happened; what contradicts itself is kept, and told of as invalid."""
+    now = timezone.now()
+    unknown = set(given) - set(STAMPS)
+    if unknown:
+        raise ValidationError(_("This cannot be changed."))
+    if any(moment and moment > now for moment in given.values()):
+        raise ValidationError(_("This is still to come."))
+    if any(moment and moment < now - OLDEST_STAMP for moment in given.values()):
+        raise ValidationError(_("This is too long ago."))
+    return Act("stamped", changes=dict(given))
 
 
 def start() -> Act:
@@ -117,9 +145,18 @@ def wake(why: Any = None) -> Act:
 
 def reopen(reason: str | None, why: Any = None) -> Act:
     """A person says why in words; the hub, with reason None, by its evidence."""
-    changes = {"original": None, "fix_release": None, "resolved_at": None, "verified_at": None}
+    changes: dict[str, Any] = {"original": None, "fix_release": None, "resolved_at": None, "verified_at": None}
     detail = _given(reason=None if reason is None else _reason(reason), why=why)
-    return Act("reopened", "reopen", changes, detail, each=lambda incident: {"cycle": incident.cycle + 1})
+    now = timezone.now()
+    # Whoever reopens it knows of it; what the hub reopens waits to be taken.
+    changes |= {"mitigated_at": None, "acknowledged_at": None if reason is None else now, "returned_at": None}
+    changes |= {"cycle_started_at": now, "slept": [], "warned": []}
+
+    def each(incident: Incident) -> dict[str, Any]:
+        cycles = [*incident.past_cycles, timers.kept(incident.stamps)]
+        return {"cycle": incident.cycle + 1, "past_cycles": cycles[-MOST_CYCLES:]}
+
+    return Act("reopened", "reopen", changes, detail, each=each)
 
 
 def duplicate(original: Incident) -> Act:
@@ -165,7 +202,10 @@ def inform(wording: str, workaround: str = "", expected_on: date | None = None) 
         raise ValidationError({"wording": _("Say it in %(n)s characters.") % {"n": MOST_WORDS}})
     if not said:
         return Act("silenced", changes={"wording": "", "workaround": "", "expected_on": None})
-    return Act("informed", changes={"wording": said, "workaround": workaround.strip(), "expected_on": expected_on})
+    return Act(
+        "informed", changes={"wording": said, "workaround": workaround.strip(), "expected_on": expected_on},
+        each=lambda incident: {} if incident.told_at else {"told_at": timezone.now()},
+    )  # fmt: skip
 
 
 AUTO = "auto"
@@ -205,14 +245,16 @@ def perform(
         alike[repr(sorted((name, plain(value)) for name, value in changes.items()))].append((incident, changes))
     events: list[Event] = []
     for group in alike.values():
-        moved = _move_reports([i for i, _c in group], act)
+        moved, watches = _follow([i for i, _c in group], act)
         for incident, changes in group:
             before = {name: plain(getattr(incident, name)) for name in changes}
             detail = {"before": before, "after": {n: plain(v) for n, v in changes.items()}, **act.detail}
             if incident.pk in moved:
                 detail["moved"] = moved[incident.pk]
+            if incident.pk in watches:
+                detail["watches"] = watches[incident.pk]
             events.append(_event(incident, f"incident.{act.past}", by, now, detail, batch))
-        _update([i for i, _c in group], group[0][1])
+        _update([i for i, _c in group], group[0][1], by, now)
     return Event.objects.bulk_create(events), refused
 
 
@@ -236,7 +278,9 @@ def take_back(
             continue
         if event.detail.get("moved"):
             Report.objects.filter(pk__in=event.detail["moved"]).update(incident=incident)
-        _update([incident], {name: stored(type(incident), name, value) for name, value in before.items()})
+        if event.detail.get("watches"):
+            Watch.objects.give_back(event.detail["watches"], incident.pk)
+        _update([incident], {name: stored(type(incident), name, value) for name, value in before.items()}, by, now)
         detail = {"undone": event.pk, "of": event.verb, "after": before}
         made.append(_event(incident, "incident.undone", by, now, detail, batch))
     return Event.objects.bulk_create(made), stale
@@ -246,16 +290,21 @@ def _changes(incident: Incident, act: Act, by: User | None, now: datetime) -> di
     changes = {**act.changes, **act.each(incident)}
     if act.move:
         changes["status"] = lifecycle.after(act.move, incident.status)
-        if incident.acknowledged_at is None and by is not None:
+        if by is not None and "acknowledged_at" not in changes and incident.acknowledged_at is None:
             changes["acknowledged_at"] = now
+        if by is not None and "returned_at" not in changes and incident.returned_at is not None:
+            changes["returned_at"] = None
+        if incident.status == "snoozed" and incident.snoozed_at:
+            changes["slept"] = [*incident.slept, [incident.snoozed_at.isoformat(), now.isoformat()]]
     act.check(incident)
     return changes
 
 
-def _move_reports(incidents: list[Incident], act: Act) -> dict[int, list[int]]:
-    """Complaints go with a duplicate to its original, and those of its own duplicates too: incident -> reports."""
+def _follow(incidents: list[Incident], act: Act) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Complaints, those of its own duplicates too, and watchers go with a duplicate to its original:
+    incident -> reports, incident -> watches."""
     if act.past != "marked_duplicate":
-        return {}
+        return {}, {}
     from incidents.models.report import Report
 
     moved: defaultdict[int, list[int]] = defaultdict(list)
@@ -266,17 +315,25 @@ def _move_reports(incidents: list[Incident], act: Act) -> dict[int, list[int]]:
     if moved:
         Report.objects.filter(pk__in=[pk for pks in moved.values() for pk in pks]).update(incident=original)
         type(original).objects.filter(pk=original.pk).update(weighed_at=None)
-    return moved
+    watches = Watch.objects.move(original._meta.label_lower, [i.pk for i in incidents], original.pk)
+    return moved, watches
 
 
-def _update(incidents: list[Incident], changes: Mapping[str, Any]) -> None:
+def _update(incidents: list[Incident], changes: Mapping[str, Any], by: User | None, now: datetime) -> None:
     from incidents.models.incident import Incident
 
-    Incident.objects.filter(pk__in=[i.pk for i in incidents]).update(version=F("version") + 1, **changes)
+    # What a person does answers "still on it?"; it is no value that one would take back.
+    values = {**changes, **({"touched_at": now, "asked_at": None} if by else {})}
     for incident in incidents:
-        for name, value in changes.items():
+        for name, value in values.items():
             setattr(incident, name, value)
         incident.version += 1
+    dues = [incident.set_dues() for incident in incidents]
+    if all(due == dues[0] for due in dues):
+        values |= dues[0]
+    Incident.objects.filter(pk__in=[i.pk for i in incidents]).update(version=F("version") + 1, **values)
+    if dues[0].keys() - values.keys():
+        Incident.objects.bulk_update(incidents, list(dues[0]), batch_size=500)
 
 
 def _event(
@@ -284,7 +341,7 @@ def _event(
 ) -> Event:
     return Event(
         workspace_id=incident.workspace_id, verb=verb, subject_type=incident._meta.label_lower,
-        subject_id=incident.pk, by=by, at=at, detail=detail, batch=batch,
+        subject_id=incident.pk, by=by, at=at, recorded_at=at, detail=detail, batch=batch, is_untold=True,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from incidents.models.incident import Incident
+from incidents.models.incident import Incident, Severity
 
 
 class Impact(models.Model):
@@ -18,3 +18,7 @@ class Impact(models.Model):
     class Meta:
         ordering = ["at"]
         indexes = [models.Index(fields=["incident", "-at"], name="impact_recent")]
+
+    @property
+    def severity_name(self) -> str:
+        return str(dict(Severity.choices).get(self.severity, self.severity))

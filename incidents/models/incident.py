@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User, Workspace
 from activity.models import Event, record
-from incidents import lifecycle
+from incidents import lifecycle, timers
 from incidents.impact import Ledger
 from incidents.models import acts
 from metrics import words
@@ -62,6 +62,12 @@ class IncidentKind(models.TextChoices):
     NOT_UNDERSTOOD = "not_understood", _("Not understood")
 
 
+def headline(title: str, cause: dict[str, Any], evidence: dict[str, Any] | None, version: str) -> str:
+    if title or not (cause or evidence):
+        return title
+    return words.complaints_title(cause) if cause else words.title(evidence or {}, version)
+
+
 class Stale(Exception):
     """Somebody else changed the incident since it was read; `incident` is how it stands now."""
 
@@ -87,9 +93,9 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
     def in_full(self) -> IncidentQuerySet:
         """With all that a row or a page tells of."""
         return self.select_related(
-            "workspace", "assignee", "opened_by", "signal", "feature", "release", "fix_release", "original",
+            "workspace", "assignee", "opened_by", "signal", "feature", "release", "fix_release",
             "regression__release", "regression__signal",
-        )  # fmt: skip
+        ).defer("folded", "grams", "past_cycles")  # fmt: skip
 
     def by_pain(self) -> IncidentQuerySet:
         return self.order_by("-pain", "-opened_at", "-id")
@@ -158,7 +164,8 @@ class IncidentManager(models.Manager.from_queryset(IncidentQuerySet)):  # type: 
 
     def _locked(self, workspace: Workspace, **which: Any) -> list[Incident]:
         # In the order of their keys, so that two who act on the same many do not wait for each other in a circle.
-        return list(self.of(workspace).filter(**which).select_for_update(of=("self",)).order_by("pk"))
+        locked = self.of(workspace).filter(**which).select_related("workspace")
+        return list(locked.select_for_update(of=("self",)).order_by("pk"))
 
     def _open(self, workspace: Workspace, by: User | None, why: Any = None, **fields: Any) -> Incident:
         with transaction.atomic():
@@ -166,10 +173,12 @@ class IncidentManager(models.Manager.from_queryset(IncidentQuerySet)):  # type: 
             Workspace.objects.select_for_update().get(pk=workspace.pk)
             last = self.filter(workspace=workspace).aggregate(last=Max("number"))["last"] or 0
             incident = self.model(workspace=workspace, number=last + 1, opened_by=by, **fields)
+            incident.cycle_started_at = incident.opened_at
             incident.index_words()
+            incident.set_dues()
             incident.save(force_insert=True)
             detail = {"why": why} if why else {}
-            record(workspace, "incident.opened", incident, by, at=fields["opened_at"], **detail)
+            record(workspace, "incident.opened", incident, by, at=fields["opened_at"], tells=True, **detail)
         return incident
 
 
@@ -208,13 +217,29 @@ class Incident(models.Model):
     mitigated_at = models.DateTimeField(null=True)
     resolved_at = models.DateTimeField(null=True)
     verified_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # customers, or the agents who talk to them; first
+    spoken_at = models.DateTimeField(null=True)  # the last update
+    touched_at = models.DateTimeField(null=True)  # by a person, last
+    returned_at = models.DateTimeField(null=True)  # to the queue, since when nobody took it
+    asked_at = models.DateTimeField(null=True)  # "still on it?", which nobody answered yet
     cycle = models.PositiveSmallIntegerField(default=1)  # reopening starts a new one
+    cycle_started_at = models.DateTimeField()
+    slept = models.JSONField(default=list)  # [from, to] of each sleep of this cycle
+    past_cycles = models.JSONField(default=list)  # the stamps of earlier ones
+    # What timers.py made of these stamps, for the queue and the hub's watch.
+    due_kind = models.CharField(max_length=11, blank=True)
+    due_at = models.DateTimeField(null=True)
+    risk_at = models.DateTimeField(null=True)
+    watch_at = models.DateTimeField(null=True)  # when there may be something to tell of
+    asks_at = models.DateTimeField(null=True)
+    warned = models.JSONField(default=list)  # what the hub told of in this cycle: "resolve:late"
     pain = models.FloatField(default=0)  # orders the queue; see impact.py
     impact = models.JSONField(default=dict)  # the ledger's numbers behind pain and severity
     heard = models.PositiveIntegerField(default=0)  # customers, as in `impact`
     silent = models.PositiveIntegerField(default=0)
     revenue = models.FloatField(default=0)  # per month
     weighed_at = models.DateTimeField(null=True)
+    compared_at = models.DateTimeField(null=True)  # with others that may belong to it; see suggesting.py
     proof = models.JSONField(default=dict)  # what was last found about the claimed fix; see proving.py
     version = models.PositiveIntegerField(default=1)
     folded = models.TextField(default="", editable=False)  # what it is found by, in all languages; see index_words
@@ -240,24 +265,40 @@ class Incident(models.Model):
             models.Index(fields=["workspace", "-revenue", "-pain", "-id"], name="incident_revenue"),
             models.Index("workspace", BY_SEVERITY.desc(), F("pain").desc(), F("id").desc(), name="incident_severest"),
             models.Index(fields=["release", "status"], name="incident_release"),
+            models.Index(fields=["watch_at"], name="incident_watch", condition=Q(watch_at__isnull=False)),
+            models.Index(fields=["workspace", "due_at"], name="incident_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["asks_at"], name="incident_asks", condition=Q(asks_at__isnull=False)),
             # All that the search for a customer who was hit asks of an incident.
             models.Index(
                 fields=["workspace", "signal", "release", "impact_started_at", "id"], name="incident_measured"
             ),
             GinIndex(fields=["grams"], name="incident_grams"),
+            models.Index(fields=["id"], name="incident_uncompared", condition=Q(compared_at=None)),
         ]
 
     def __str__(self) -> str:
         return f"INC-{self.number}"
 
+    # Django's own would translate every choice to name one of them: 1,000 texts on a page of 50 rows.
+    def get_status_display(self) -> str:  # type: ignore[no-redef]
+        return str(Status(self.status).label)
+
+    def get_severity_display(self) -> str:  # type: ignore[no-redef]
+        return str(Severity(self.severity).label)
+
+    @property
+    def mark(self) -> str:
+        """Another one whenever a row or a page of it would say something else."""
+        stamps = (self.weighed_at, self.touched_at)
+        return ".".join([str(self.version), *(str(int(at.timestamp())) if at else "" for at in stamps)])
+
     @property
     def headline(self) -> str:
         """What a person called it, else what the regression or the complaints say, in the reader's language."""
-        if not self.title and self.cause:
-            return words.complaints_title(self.cause)
-        if self.title or self.regression is None:
-            return self.title
-        return words.title(self.regression.evidence, self.regression.release.version)
+        found = self.regression
+        if found is None:
+            return headline(self.title, self.cause, None, "")
+        return headline(self.title, self.cause, found.evidence, found.release.version)
 
     def index_words(self) -> None:
         """What the incident is found by: its headline in every language, its feature, signal and release."""
@@ -287,6 +328,39 @@ class Incident(models.Model):
         return " ".join(f"{lifecycle.MOVES[verb][1]}:{verb}" for verb in self.legal if verb != "verify")
 
     @property
+    def stamps(self) -> timers.Stamps:
+        """What the timers of its present cycle are told from."""
+        same = {f.name for f in dataclasses.fields(timers.Stamps)} - {"started_at", "slept"}
+        slept = [(datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in self.slept]
+        return timers.Stamps(
+            started_at=self.cycle_started_at, slept=slept, **{name: getattr(self, name) for name in same}
+        )
+
+    @property
+    def past_stamps(self) -> list[timers.Stamps]:
+        """Those of its earlier cycles."""
+        return [timers.past(kept, self.severity) for kept in self.past_cycles]
+
+    def set_dues(self) -> dict[str, Any]:
+        """What is due next by the workspace's timers: set here, and given back to be stored."""
+        stamps, policy = self.stamps, timers.policy_of(self.workspace.timers)
+        due = timers.next_due(stamps, policy)
+        values: dict[str, Any] = {
+            "due_kind": due.kind if due else "",
+            "due_at": due.due_at if due else None,
+            "risk_at": due.risk_at if due else None,
+            "watch_at": timers.first_risk(stamps, policy),
+            "asks_at": timers.asks_at(stamps, policy),
+        }
+        for name, value in values.items():
+            setattr(self, name, value)
+        return values
+
+    def lock(self) -> Incident:
+        """The row as it is now, held until the transaction ends."""
+        return Incident.objects.select_related("workspace").select_for_update(of=("self",)).get(pk=self.pk)
+
+    @property
     def root(self) -> Incident:
         """The incident that this one is a duplicate of, however many steps away; else itself."""
         found = self
@@ -298,6 +372,13 @@ class Incident(models.Model):
 
     def accept(self, by: User, expected: int | None = None) -> Event:
         return self.do(acts.accept(), by, expected)
+
+    def put_back(self, by: User | None, expected: int | None = None, why: Any = None) -> Event:
+        return self.do(acts.put_back(why), by, expected)
+
+    def confirm(self, by: User, expected: int | None = None) -> Event:
+        """Whoever has it is still on it."""
+        return self.do(acts.confirm(), by, expected)
 
     def start(self, by: User, expected: int | None = None) -> Event:
         return self.do(acts.start(), by, expected)
@@ -350,7 +431,7 @@ class Incident(models.Model):
     def do(self, act: acts.Act, by: User | None, expected: int | None = None) -> Event:
         """One act: guarded by the version and the transition table, written with its event."""
         with transaction.atomic():
-            locked = Incident.objects.select_for_update(of=("self",)).get(pk=self.pk)
+            locked = self.lock()
             if expected is not None and locked.version != expected:
                 raise Stale(locked)
             events, refused = acts.perform([locked], act, by)
@@ -364,7 +445,7 @@ class Incident(models.Model):
         if event.subject_id != self.pk or event.subject_type != self._meta.label_lower:
             raise ValidationError(_("This cannot be undone."))
         with transaction.atomic():
-            locked = Incident.objects.select_for_update().get(pk=self.pk)
+            locked = self.lock()
             events, stale = acts.take_back({self.pk: locked}, [event], by)
             if stale:
                 raise Stale(locked)

@@ -27,7 +27,9 @@ class ReportManager(models.Manager["Report"]):
             if not is_new and report.incident_id != target.pk:
                 raise ValidationError(_("This complaint already belongs to another incident."))
             if is_new:
-                record(target.workspace, "incident.complaint_joined", target, by, complaint=complaint.pk)
+                record(
+                    target.workspace, "incident.complaint_joined", target, by, tells=True, complaint=complaint.pk
+                )
                 Incident.objects.filter(pk=target.pk).update(weighed_at=None)
         return report
 

@@ -32,6 +32,11 @@ IS: dict[str, Said] = {
     "overridden": _("a person set the severity"),
     "rising": _("more are hit than an hour ago"),
     "known": _("agents may tell customers of it"),
+    "late": _("a timer has run out"),
+    "at_risk": _("four fifths of a timer are used"),
+    "asked": _("waits for the answer whether somebody is still on it"),
+    "watched": _("you watch it"),
+    "recurring": _("came back after it was resolved"),
 }
 HAS: dict[str, Said] = {
     "complaints": _("somebody complained"),
@@ -39,6 +44,8 @@ HAS: dict[str, Said] = {
     "fix": _("a release carries the fix"),
     "feature": _("belongs to a feature"),
     "assignee": _("somebody has it"),
+    "review": _("has a review"),
+    "links": _("is linked to another"),
 }
 SORTS: dict[str, Said] = {
     "pain": _("worst for customers first"),
@@ -46,6 +53,7 @@ SORTS: dict[str, Said] = {
     "oldest": _("oldest first"),
     "severity": _("most severe first"),
     "revenue": _("most revenue first"),
+    "due": _("the next timer first"),
 }
 
 KEYS: dict[str, Key] = {
@@ -67,6 +75,7 @@ KEYS: dict[str, Key] = {
     "revenue": Key(_("revenue touched, per month"), "number", None, "revenue:>1000"),
     "pain": Key(_("pain score"), "number", None, "pain:>20"),
     "age": Key(_("how long ago it was opened"), "age", None, "age:<24h"),
+    "duplicate": Key(_("duplicates of this number"), "number", None, "duplicate:7"),
     "has": Key(_("has something"), "choice", HAS),
     "sort": Key(_("order"), "sort", SORTS),
 }

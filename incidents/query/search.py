@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 from accounts.models import User, Workspace
 from feedback.models import Customer
 from incidents import lifecycle
-from incidents.models import Incident, Report
+from incidents.models import Incident, Link, LinkKind, Report
 from incidents.models.incident import BY_SEVERITY, IncidentQuerySet
 from incidents.query import grammar
 from incidents.query.grammar import Term, Unreadable
 from incidents.query.keys import KEYS, SEVERITIES
 from metrics.models import CustomerDay
+from notices.models import Watch, Watching
 from productops.lib.text import fold, grams
 from releases.models import Product, Release
 
@@ -40,6 +41,7 @@ _ORDERS: dict[str, tuple[str, ...]] = {
     "oldest": ("opened_at", "id"),
     "severity": ("-severity_rank", "-pain", "-id"),
     "revenue": ("-revenue", "-pain", "-id"),
+    "due": ("due_at", "-pain", "-id"),  # without a timer: last, as PostgreSQL orders what is not there
 }
 
 
@@ -134,14 +136,24 @@ def _choice(value: str, term: Term) -> str:
     return value.lower()
 
 
-def _is(value: str, term: Term, _asked: Search) -> Q:
-    return _STATES[_choice(value, term)]
+def _is(value: str, term: Term, asked: Search) -> Q:
+    name = _choice(value, term)
+    if name == "watched":
+        mine = Watch.objects.filter(user=asked.user, subject_type=Incident._meta.label_lower, state=Watching.WATCHING)
+        return Q(pk__in=mine.values("subject_id"))
+    if name in {"late", "at_risk"}:
+        running = Q(status__in=lifecycle.OPEN) & ~Q(status="snoozed")
+        late = Q(due_at__lte=asked.now)
+        return running & (late if name == "late" else Q(risk_at__lte=asked.now) & ~late)
+    return _STATES[name]
 
 
 def _has(value: str, term: Term, _asked: Search) -> Q:
     name = _choice(value, term)
     if name == "complaints":
         return Q(Exists(Report.objects.filter(incident=OuterRef("pk"))))
+    if name == "links":
+        return Q(Exists(Link.objects.filter(Q(source=OuterRef("pk")) | Q(target=OuterRef("pk")))))
     return Q(**{{"fix": "fix_release"}.get(name, name) + "__isnull": False})
 
 
@@ -166,6 +178,13 @@ def _number(value: str, term: Term, _asked: Search) -> Q:
         raise term.fail(_("Use a number, such as %(example)s.") % {"example": KEYS[term.key].example})
     lookup = _LOOKUPS[term.op]
     return Q(**{f"{'touched' if term.key == 'impact' else term.key}{lookup}": float(value)})
+
+
+def _duplicate(value: str, term: Term, _asked: Search) -> Q:
+    number = value.upper().removeprefix("INC-")
+    if term.op or not re.fullmatch(r"[0-9]{1,9}", number):
+        raise term.fail(_("Use a number, such as %(example)s.") % {"example": KEYS[term.key].example})
+    return Q(original__number=int(number))
 
 
 def _age(value: str, term: Term, asked: Search) -> Q:
@@ -248,6 +267,8 @@ _STATES = {
     "unassigned": Q(assignee=None),
     "overridden": Q(is_severity_forced=True),
     "rising": Q(impact__trend__gt=1.2),
+    "asked": Q(asked_at__isnull=False) & Q(status__in=lifecycle.OPEN),
+    "recurring": Q(Exists(Link.objects.filter(source=OuterRef("pk"), kind=LinkKind.RECURS))),
     "known": ~Q(wording="") & Q(status__in=(*lifecycle.OPEN, "resolved")),
 }
 
@@ -256,6 +277,7 @@ _ASKED: dict[str, Callable[[str, Term, Search], Q]] = {
     "release": _release, "fix": _release, "customer": _customer, "product": _product,
     "feature": _text("feature__name"), "environment": _text("environment"), "signal": _text("signal__name"),
     "impact": _number, "heard": _number, "silent": _number, "revenue": _number, "pain": _number, "age": _age,
+    "duplicate": _duplicate,
 }  # fmt: skip
 
 

@@ -296,9 +296,9 @@ def test_completion_of_anything(text: str, at: int) -> None:
 
 
 def test_every_key_can_be_asked(some, tienda, carol) -> None:
-    values = {"number": ">1", "age": "<9d", "sort": "pain"}
+    values = {"number": ">1", "age": "<9d", "sort": "pain", "duplicate": "7"}
     for name, key in KEYS.items():
-        value = next(iter(key.values)) if key.values else values.get(key.kind, "x")
+        value = next(iter(key.values)) if key.values else values.get(name) or values.get(key.kind, "x")
         found = search(f"{name}:{value}", tienda, carol, timezone.now())
         assert found.error is None, (name, found.error)
         list(found.in_order())

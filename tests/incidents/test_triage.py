@@ -123,7 +123,7 @@ def test_an_outsider_gets_404(tienda, mallory, as_) -> None:
 
 def test_a_comment_is_cleaned(tienda, bob, as_) -> None:
     incident = make.incident(tienda)
-    as_(bob).post(at(incident, "comment"), {"text": "**hi** <script>alert(1)</script> [x](javascript:alert(1))"})
+    as_(bob).post(at(incident, "say"), {"text": "**hi** <script>alert(1)</script> [x](javascript:alert(1))"})
     page = as_(bob).get(at(incident, "detail")).content.decode()
     assert "<strong>hi</strong>" in page
     assert "<script>alert" not in page
