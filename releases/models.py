@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import User, Workspace
 from activity.models import record
@@ -197,6 +198,22 @@ class Release(models.Model):
                 Deploy.objects.filter(pk=known.pk).update(at=at)
                 Release.objects.filter(pk=self.pk, shipped_at__gt=at).update(shipped_at=at)
 
+    def call(self, by: User, decision: str, reason: str, evidence: dict[str, Any]) -> Call:
+        """Go, watch or roll back, said by a person who saw `evidence`."""
+        if decision not in Decision.values:
+            raise ValidationError({"decision": _("Say go, watch or roll back.")})
+        if decision == Decision.ROLL_BACK and not reason.strip():
+            raise ValidationError({"reason": _("Say why in a few words.")})
+        with transaction.atomic():
+            call = Call.objects.create(
+                release=self, by=by, decision=decision, reason=reason.strip()[:500], evidence=evidence
+            )
+            record(
+                self.product.workspace, "release.called", self, by, tells=True, decision=decision, reason=call.reason,
+                call=call.pk,
+            )  # fmt: skip
+        return call
+
     def previous(self) -> Release | None:
         """The release that was out before this one."""
         if self.shipped_at is None:
@@ -225,3 +242,27 @@ class Deploy(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["environment", "at"], name="deploy_environment")]
+
+
+class Decision(models.TextChoices):
+    GO = "go", _("Go")
+    WATCH = "watch", pgettext_lazy("call", "Watch")
+    ROLL_BACK = "roll_back", _("Roll back")
+
+
+class Call(models.Model):
+    """What a named person decided while a release was watched, with the evidence as it was. Never changed: a new call
+    stands above the old one."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="calls")
+    decision = models.CharField(max_length=9, choices=Decision)
+    reason = models.CharField(max_length=500, blank=True)
+    evidence = models.JSONField()
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(decision__in=Decision.values), name="call_decision")
+        ]

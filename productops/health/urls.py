@@ -1,6 +1,6 @@
 from django.urls import path
 
-from productops.health import backtest, confusion, fault, history, tune, views
+from productops.health import backtest, confusion, fault, history, tune, views, watch_room
 
 app_name = "releases"
 
@@ -19,6 +19,9 @@ urlpatterns = [
     path("w/<slug:slug>/releases/confusion/<int:pk>/", confusion.answer, name="answer_confusion"),
     path(f"{_ONE}confusion/", confusion.confusion, name="confusion"),
     path(_ONE, views.health, name="health"),
+    path(f"{_ONE}watch/", watch_room.watch, name="watch"),
+    path(f"{_ONE}watch/call/", watch_room.call, name="call"),
+    path(f"{_ONE}watch/follow/", watch_room.follow, name="follow"),
     path(f"{_ONE}history/", history.history, name="history"),
     path(f"{_ONE}history/<int:judgement>.json", history.questions, name="questions"),
     path(f"{_ONE}touch/", views.touch, name="touch"),
