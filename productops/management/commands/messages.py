@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation.template import templatize
 
 LANGUAGES = ("es", "pt_BR")
-_APPS = ("accounts", "activity", "releases", "metrics", "feedback", "incidents", "productops")
 _SAYS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
 _CALL = re.compile(r"""(?:n|p|np)?gettext\((?:[^()"']|"(?:\\.|[^"\\])*"|u?'(?:\\.|[^'\\])*')*\)""")
 _SHORT_CALL = re.compile(r"""_\((?:"[^"]*"|'[^']*')\)""")
@@ -49,8 +49,9 @@ class Command(BaseCommand):
 def collect(root: Path) -> dict[Text, str]:
     """Every text said in code and templates, with one place where it is said."""
     found: dict[Text, str] = {}
-    for app in _APPS:
-        for file in sorted((root / app).rglob("*.py")):
+    ours = sorted(path for config in apps.get_app_configs() if (path := Path(config.path)).parent == root)
+    for app in ours:
+        for file in sorted(app.rglob("*.py")):
             if "migrations" not in file.parts:
                 for text in _in_code(file.read_text()):
                     found.setdefault(text, str(file.relative_to(root)))
