@@ -279,6 +279,12 @@ def control(trace: Trace) -> str:
     return _("Compared with the time just before the deploy, since there is little history yet.")
 
 
+def verdict_name(verdict: str) -> str:
+    """What a verdict is called."""
+    names = {"regressed": _("Regressed"), "watch": _("Watch"), "healthy": _("Healthy"), "not_judged": _("not judged")}
+    return names.get(verdict, _("Not enough data"))
+
+
 def why(trace: Trace) -> str:
     """The rule that fired, for whoever wants to check it."""
     told = ""

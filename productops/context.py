@@ -37,13 +37,16 @@ def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
         undecided = Incident.objects.of(workspace).undecided().count()
     slug = workspace.slug
 
-    def entry(name: str, view: str, key: str, caption: str = "", count: int | None = None) -> dict[str, Any]:
+    def entry(
+        name: str, view: str, key: str, caption: str = "", count: int | None = None, mark: str = "count"
+    ) -> dict[str, Any]:
         url = reverse(view, args=[slug])
-        about = {"count": count, "is_counted": count is not None, "is_current": request.path.startswith(url)}
-        return {"name": name, "url": url, "key": key, "caption": caption, **about}
+        about = {"name": name, "url": url, "key": key, "caption": caption, "count": count, "mark": mark}
+        return {**about, "is_counted": count is not None, "is_current": request.path.startswith(url)}
 
     entries = [
         entry(_("Triage"), "incidents:index", "t", count=undecided),
+        entry(_("Notices"), "notices:index", "n", count=membership.unread, mark="unread"),
         entry(_("Complaints"), "feedback:complaints", "c"),
         entry(_("Customers"), "feedback:customers", "u"),
         entry(_("Known problems"), "incidents:known", "k"),
@@ -56,7 +59,8 @@ def _navigation(request: HttpRequest, membership: Membership) -> dict[str, Any]:
         "membership": membership,
         "entries": entries,
         "undecided": undecided,
-        "bottom": [entries[0], entries[1], entries[4]],
+        "unread": membership.unread,
+        "bottom": [entries[0], entries[1], entries[2]],
         "others": getattr(request, "others", []),
         "can_log": access.can(membership, "complaint.log"),
         "can_triage": access.can(membership, "incident.triage"),

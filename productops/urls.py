@@ -13,11 +13,13 @@ from incidents.api import Incidents, OneIncident
 from incidents.bulk_api import ManyIncidents, UndoMany
 from incidents.quicklog_api import Complaints, OneComplaint
 from incidents.saved_views_api import OneSavedView, SavedViews
+from incidents.story_api import Actions, Links, OneAction, OneLink, OneReview, Updates
 from metrics.api import Limits, Outcomes, Regressions, Rollups
 from metrics.backtests_api import Backtests, OneBacktest
 from metrics.signals_api import OneSignal, Signals
 from productops import views
 from productops.health.api import Health, ReleaseConfusion
+from productops.inbox_api import Notices, ReadNotices
 from releases import sentry_cli as cli
 from releases.api import Deploys, Releases
 
@@ -48,6 +50,14 @@ api = [
     path("incidents/bulk", ManyIncidents.as_view(), name="incidents_bulk"),
     path("incidents/bulk/<uuid:batch>/undo", UndoMany.as_view(), name="incidents_bulk_undo"),
     path("incidents/<int:number>", OneIncident.as_view(), name="incident"),
+    path("incidents/<int:number>/updates", Updates.as_view(), name="updates"),
+    path("incidents/<int:number>/links", Links.as_view(), name="links"),
+    path("incidents/<int:number>/links/<int:pk>", OneLink.as_view(), name="link"),
+    path("incidents/<int:number>/review", OneReview.as_view(), name="review"),
+    path("incidents/<int:number>/review/items", Actions.as_view(), name="actions"),
+    path("incidents/<int:number>/review/items/<int:pk>", OneAction.as_view(), name="action"),
+    path("notices", Notices.as_view(), name="notices"),
+    path("notices/read", ReadNotices.as_view(), name="notices_read"),
     path("views", SavedViews.as_view(), name="views"),
     path("views/<int:pk>", OneSavedView.as_view(), name="view"),
     path("complaints", Complaints.as_view(), name="complaints"),
@@ -86,6 +96,7 @@ urlpatterns = [
     path("", include(auth_urlpatterns)),
     path("", include("productops.setup.urls")),
     path("", include("incidents.urls")),
+    path("", include("notices.urls")),
     path("", include((_log + feedback_patterns, "feedback"))),
     path("", include("productops.health.urls")),
     path("", include("metrics.urls")),

@@ -103,14 +103,16 @@ _STATEMENTS = (
          now(), 'customer ' || n || ' c' || n, ARRAY['cus', 'ust', 'sto', 'tom', 'ome', 'mer', left(n::text, 3)]
        FROM generate_series(1, %(customers)s) n""",
     """INSERT INTO incidents_incident (workspace_id, product_id, number, title, kind, status, severity, is_severity_forced,
-         grouping_key, environment, wakes_on_release, opened_at, impact_started_at, acknowledged_at, resolved_at, cycle, pain,
-         impact, heard, silent, revenue, weighed_at, proof, cause, version, folded, grams, feature_id, signal_id, release_id,
+         grouping_key, environment, wakes_on_release, opened_at, impact_started_at, acknowledged_at, resolved_at, cycle_started_at,
+         wording, workaround, slept, past_cycles, due_kind, due_at, warned, cycle, pain,
+         impact, heard, silent, revenue, weighed_at, compared_at, proof, cause, version, folded, grams, feature_id, signal_id, release_id,
          assignee_id, snoozed_until)
        SELECT %(w)s, %(p)s, x.n, t.said, (ARRAY['bug', 'outage', 'regression', 'not_understood'])[1 + x.n %% 4], status,
          (ARRAY['unset', 'low', 'medium', 'high', 'critical'])[1 + x.n %% 5], false, '', 'production', false, at, at,
-         at + interval '20 minutes', CASE WHEN status IN ('resolved', 'verified', 'closed') THEN at + interval '2 days' END, 1,
+         at + interval '20 minutes', CASE WHEN status IN ('resolved', 'verified', 'closed') THEN at + interval '2 days' END, at,
+         '', '', '[]', '[]', 'resolve', at + interval '1 day', '[]', 1,
          round((random() * 80)::numeric, 1), jsonb_build_object('heard', x.n %% 7, 'silent', x.n %% 90, 'revenue', x.n %% 9000),
-         x.n %% 7, x.n %% 90, x.n %% 9000, at, '{}', '{}', 3, t.folded, t.grams,
+         x.n %% 7, x.n %% 90, x.n %% 9000, at, at, '{}', '{}', 3, t.folded, t.grams,
          (SELECT min(id) FROM releases_feature WHERE product_id = %(p)s) + x.n %% 20,
          (SELECT min(id) FROM metrics_signal WHERE product_id = %(p)s) + x.n %% 20,
          (SELECT min(id) FROM releases_release WHERE product_id = %(p)s) + least(%(r)s - 1, x.n * %(r)s / %(i)s),
@@ -130,8 +132,8 @@ _STATEMENTS = (
        SELECT (SELECT min(id) FROM incidents_incident WHERE workspace_id = %(w)s) + (n * 104729::bigint) %% %(i)s,
          (SELECT min(id) FROM feedback_complaint WHERE workspace_id = %(w)s) + n, now()
        FROM generate_series(0, %(c)s / 2 - 1) n""",
-    """INSERT INTO activity_event (workspace_id, verb, subject_type, subject_id, at, detail, by_id)
-       SELECT %(w)s, e.verb, 'incidents.incident', i.id, i.opened_at + e.n * interval '3 hours', e.detail::jsonb,
+    """INSERT INTO activity_event (workspace_id, verb, subject_type, subject_id, at, recorded_at, is_untold, detail, by_id)
+       SELECT %(w)s, e.verb, 'incidents.incident', i.id, i.opened_at + e.n * interval '3 hours', i.opened_at, false, e.detail::jsonb,
          (SELECT min(user_id) FROM accounts_membership WHERE workspace_id = %(w)s)
        FROM incidents_incident i CROSS JOIN (VALUES
          (0, 'incident.opened', '{}'), (1, 'incident.severity_set', '{"before": {"severity": "low"}, "after": {"severity": "high"}}'),
@@ -139,8 +141,8 @@ _STATEMENTS = (
          (3, 'incident.commented', '{}'), (4, 'incident.commented', '{}'), (5, 'incident.started', '{}'),
          (6, 'incident.complaint_joined', '{}'), (7, 'incident.complaint_joined', '{}')) e(n, verb, detail)
        WHERE i.workspace_id = %(w)s ORDER BY 5""",
-    """INSERT INTO incidents_update (incident_id, text, html, created_at)
-       SELECT id, 'Looked at it.', '<p>Looked at it.</p>', opened_at FROM incidents_incident WHERE workspace_id = %(w)s""",
+    """INSERT INTO incidents_update (incident_id, kind, mentioned, text, html, created_at)
+       SELECT id, 'comment', '{}', 'Looked at it.', '<p>Looked at it.</p>', opened_at FROM incidents_incident WHERE workspace_id = %(w)s""",
     """INSERT INTO incidents_impact (incident_id, at, numbers, pain, severity)
        SELECT i.id, i.opened_at + n * interval '1 hour', i.impact, i.pain, i.severity
        FROM incidents_incident i CROSS JOIN generate_series(0, 2) n WHERE i.workspace_id = %(w)s""",

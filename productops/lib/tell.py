@@ -72,10 +72,11 @@ def ago(moment: datetime | None, now: datetime | None = None) -> SafeString | st
 def age(seconds: int) -> str:
     if seconds < 45:
         return _("now")
-    for size, name in ((86_400, _("d")), (3_600, _("h")), (60, _("min"))):
-        if seconds >= size:
-            return f"{seconds // size}{_NARROW}{name}"
-    return f"1{_NARROW}{_('min')}"
+    if seconds >= 86_400:
+        return f"{seconds // 86_400}{_NARROW}{_('d')}"
+    if seconds >= 3_600:
+        return f"{seconds // 3_600}{_NARROW}{_('h')}"
+    return f"{max(1, seconds // 60)}{_NARROW}{_('min')}"
 
 
 def stamp(moment: datetime | None) -> SafeString | str:

@@ -9,7 +9,8 @@ from productops.sample.timeline import CHECKOUT, FILTERS, SEARCH
 
 class Step(NamedTuple):
     """One act: days before the end, who, the verb, and what it needs (a person, a version, a text, days; to
-    inform: wording, workaround and the day from now on which it should work, with bars between them)."""
+    inform: wording, workaround and the day from now on which it should work, with bars between them; to say: the kind
+    and the text; to review: why, what was learned, and things to do as title@release@person)."""
 
     days: float
     who: str
@@ -38,7 +39,14 @@ CASES = (
             Step(25.6, "carol", "comment",
                  "Both providers confirm by webhook, and ours answers after their limit of **5 s**. "
                  "Until the fix: *Sales → Pending → Check payment* closes the sale by hand."),
+            Step(25.5, "carol", "say", "customers|Bizum and Pix payments are sometimes confirmed late. Nothing is "
+                 "lost: the sale stands under *Pending* and can be checked there."),
             Step(21.8, "carol", "resolve", "2.1.1"),
+            Step(20.5, "carol", "review", "The limit of the payment webhook was 5 s and nobody had measured how long "
+                 "ours takes under load.|Measure every third party that waits for us. Agents knew before we did: their "
+                 "first complaint came 40 minutes before the alarm.|"
+                 "Alarm when a webhook takes longer than 2 s@2.2.0@alice"
+                 "|Rehearse payments with both providers before each release@2.4.0@carol"),
         ),
     ),
     Case(
@@ -102,6 +110,8 @@ CASES = (
                  "itself still has to "
                  "be locked in the apps; an order dated within the same minute can be cancelled "
                  "free of charge."),
+            Step(1.2, "carol", "say", "internal|The button is locked in the iOS build; Android follows with 2.4.0. "
+                 "@Alice Ferrer, can you look at yesterday's orders again?"),
         ),
     ),
     Case(
@@ -115,6 +125,10 @@ CASES = (
             Step(4.1, "alice", "comment",
                  "Reproduced with 6,000 products on a low-end tablet: the list is built whole "
                  "before it is shown."),
+            Step(0.6, "alice", "say", "decided|We page the list instead of making it lighter: it helps the web "
+                 "as well."),
+            Step(0.5, "alice", "say", "customers|Searching on Android gets faster with the next update, planned "
+                 "for the coming week."),
         ),
     ),
     Case(
@@ -126,6 +140,8 @@ CASES = (
                  "No errors at all in these sessions. After saving, most press the button again, "
                  "open the help, or "
                  "leave. Idea: say where it went, and put saved filters above the list."),
+            Step(0.9, "carol", "say", "internal|Two wordings are being tried with five shops; the result "
+                 "comes on Friday."),
         ),
     ),
     Case("mail", "Order confirmations arrive hours late", "bug", "", "", 2.9, "bob"),

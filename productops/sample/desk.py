@@ -9,9 +9,10 @@ from random import Random
 
 from accounts.models import User, Workspace
 from feedback.models import Complaint, Contact, Customer, Silence
-from incidents import ledger
-from incidents.models import Incident, Report, SavedView, Update
+from incidents import ledger, notifying, reviewing, suggesting, timing
+from incidents.models import ActionItem, ActionState, Incident, Report, Review, SavedView, Update
 from metrics.models import Confusion, CustomerDay, Signal
+from notices.models import Notice, Watch, Watching
 from productops.sample import past
 from productops.sample.cases import CASES, JOINED_SO_FAR, Case, Step
 from productops.sample.cast import SEED, Client, Person
@@ -216,11 +217,40 @@ class Desk:
             with past.at(self._ago(step.days)):
                 self._act(incident, step)
 
+    def tell(self) -> None:
+        """What people were told in these days; they have read all but the newest."""
+        with past.at(self.now):
+            while suggesting.compare_new(self.now):
+                pass
+            timing.watch(self.now)
+            for release in self._releases.values():
+                Watch.objects.set(self.workspace, self.team["carol"], release, Watching.WATCHING)
+            while notifying.notify(self.now):
+                pass
+        mine = Notice.objects.filter(workspace=self.workspace)
+        mine.filter(at__lt=self.now - timedelta(days=1)).update(read_at=self.now - timedelta(days=1))
+        Notice.objects.recount({(self.workspace.pk, user.pk) for user in self.team.values()})
+
+    def _review(self, incident: Incident, by: User, what: str) -> None:
+        cause, learned, *items = what.split("|")
+        review = Review.objects.begin(incident, by, reviewing.story(incident))
+        review.write(by, review.story, cause, learned, True, None)
+        for title, version, person in (item.split("@") for item in items):
+            item = ActionItem.objects.add(review, by, title, self.team[person], self._releases[version])
+            if version != BROKEN:
+                item.settle(self.team[person], ActionState.DONE)
+
     def _act(self, incident: Incident, step: Step) -> None:
         by, what = self.team[step.who], step.what
         if step.verb == "comment":
-            update = Update.objects.comment(incident, by, what)
-            Update.objects.filter(pk=update.pk).update(created_at=self._ago(step.days))
+            said = Update.objects.comment(incident, by, what)
+            Update.objects.filter(pk=said.detail["update"]).update(created_at=self._ago(step.days))
+        elif step.verb == "say":
+            kind, text = what.split("|", 1)
+            said = Update.objects.say(incident, by, text, kind)
+            Update.objects.filter(pk=said.detail["update"]).update(created_at=self._ago(step.days))
+        elif step.verb == "review":
+            self._review(incident, by, what)
         elif step.verb == "assign":
             incident.assign(by, self.team[what])
         elif step.verb == "resolve":

@@ -19,7 +19,7 @@ from django.db.models import Sum
 from accounts.models import Membership, User, Workspace
 from activity.models import Event, record
 from feedback import adopting, silences
-from incidents import attending
+from incidents import attending, timers
 from incidents.models import Incident
 from metrics import confusing, partitions, watching
 from metrics.counting import drain
@@ -40,6 +40,17 @@ _LOCK = 71_026
 #: Moments at which the hub looks at the newest release, before the end.
 _LOOKS = (timedelta(minutes=40), timedelta())
 #: Tables without foreign keys, which deleting a product does not reach.
+#: How long things may take in a small shop software company.
+_TARGETS = {
+    severity: dict(zip(timers.KINDS, spans, strict=True))
+    for severity, spans in {
+        "critical": ("15min", "8h", "2h", "3h", "30min"),
+        "high": ("8h", "14d", "2d", "3d", "1d"),
+        "medium": ("1d", "30d", "", "", ""),
+        "low": ("5d", "", "", "", ""),
+    }.items()
+}
+
 _LOOSE = (
     "metrics_inbox", "metrics_event", "metrics_event_seen", "metrics_rollup_minute", "metrics_rollup_hour",
     "metrics_arrival", "metrics_counter",
@@ -126,6 +137,7 @@ def _load(now: datetime, scale: float) -> Sample:
     clock.lap("silence")
     for incident in Incident.objects.of(workspace).exclude(regression=None).filter(status="new"):
         desk.join_newest(incident)
+    desk.tell()
     record(workspace, LOADED, workspace, at=now)
     return Sample(workspace, product, key, clock.told)
 
@@ -153,7 +165,8 @@ def _found(team: dict[str, User], now: datetime) -> tuple[Workspace, Product]:
     began = now - timedelta(days=DAYS)
     with transaction.atomic():
         workspace = Workspace.objects.found(WORKSPACE, team[cast.TEAM[0].name], CURRENCY)
-        Workspace.objects.filter(pk=workspace.pk).update(is_sample=True, created_at=began)
+        targets = timers.as_json(timers.Policy(_TARGETS))
+        Workspace.objects.filter(pk=workspace.pk).update(is_sample=True, created_at=began, timers=targets)
         workspace.refresh_from_db()
         for person in cast.TEAM[1:]:
             Membership.objects.create(workspace=workspace, user=team[person.name], role=person.role, joined_at=began)

@@ -68,6 +68,11 @@ def query(context: dict[str, Any], **changes: Any) -> str:
     return f"?{params.urlencode()}" if params else "?"
 
 
+@register.filter
+def get(mapping: Any, key: Any) -> Any:
+    return mapping.get(key, "")
+
+
 @register.simple_tag
 def language() -> str:
     return get_language() or "en"

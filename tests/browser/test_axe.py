@@ -8,10 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 
+from activity.models import record
 from feedback.models import Silence
-from incidents import attending
-from incidents.models import Report
+from incidents import attending, notifying
+from incidents.models import ActionItem, Incident, Link, Report, Review, Suggestion, Update, UpdateKind
 from metrics import confusing, watching
+from productops.health import watch_room
 from tests import make
 
 pytestmark = pytest.mark.browser
@@ -19,8 +21,35 @@ pytestmark = pytest.mark.browser
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
 
+def _work(workspace, incident, release, carol, alice) -> None:
+    """What people and the hub made of it: words, links, a suggestion, a review, a call, notices."""
+    now = timezone.now()
+    for kind in UpdateKind.values:
+        Update.objects.say(incident, carol, f"About {kind}, @Alice.", kind)
+    event = Update.objects.comment(incident, carol, "Read this first.")
+    record(workspace, "incident.pinned", incident, carol, entry=event.pk)
+    incident.accept(carol)
+    other = make.incident(workspace, "Seen before", by=carol)
+    other.accept(carol)
+    other.resolve(carol, None)
+    review = Review.objects.begin(other, carol, "- It broke.")
+    ActionItem.objects.add(review, carol, "Limit it", carol, release, now.date())
+    ActionItem.objects.add(review, carol, "Tell support", carol).settle(carol, "dropped", "They know.")
+    Link.objects.link(incident, other, "caused_by", carol)
+    third = make.incident(workspace, "About the same", by=carol)
+    why = {"rule": "likeness", "version": 1, "matched": {"text": 0.5, "time": 0.1}}
+    Suggestion.objects.create(incident=incident, other=third, score=0.6, why=why)
+    long_ago = now - timedelta(days=9)
+    Incident.objects.filter(pk=incident.pk).update(
+        severity="critical", asked_at=now, due_at=long_ago, risk_at=long_ago, due_kind="resolve"
+    )
+    release.call(carol, "watch", "Let us see.", watch_room.load(release, now).evidence)
+    while notifying.notify(now + notifying.WEIGHING):
+        pass
+
+
 @pytest.fixture
-def full(tienda, shop, carol, bob):
+def full(tienda, shop, carol, bob, alice):
     """A workspace in which every screen has something to show; its addresses."""
     now = timezone.now()
     old = make.release(shop, "1.0", at=now - timedelta(hours=3))
@@ -64,6 +93,7 @@ def full(tienda, shop, carol, bob):
     Silence.objects.create(
         workspace=tienda, product=shop, release=new, customer=quiet, reasons=[told], listed_at=now, looked_at=now
     )
+    _work(tienda, incident, new, carol, alice)
     base = f"/w/{tienda.slug}"
     regression = new.regressions.get()
     return [
@@ -78,6 +108,17 @@ def full(tienda, shop, carol, bob):
         f"{base}/known/",
         f"{base}/triage/views/",
         f"{base}/triage/1/customers/",
+        f"{base}/triage/1/history/",
+        f"{base}/triage/1/review/",
+        f"{base}/triage/3/",
+        f"{base}/triage/3/review/",
+        f"{base}/triage/1/times/",
+        f"{base}/triage/1/links/",
+        f"{base}/triage/times/",
+        f"{base}/triage/timers/",
+        f"{base}/notices/",
+        f"{base}/notices/?show=all",
+        f"{base}/notices/settings/",
         f"{base}/triage/2/decline/",
         f"{base}/complaints/",
         f"{base}/complaints/{complaint.pk}/",
@@ -86,6 +127,7 @@ def full(tienda, shop, carol, bob):
         f"{base}/customers/silent/",
         f"{base}/releases/{new.pk}/confusion/",
         f"{base}/releases/{new.pk}/touch/",
+        f"{base}/releases/{new.pk}/watch/",
         f"{base}/log/",
         f"{base}/releases/",
         f"{base}/releases/{new.pk}/",

@@ -64,8 +64,9 @@ def test_keys_act_on_the_row_one_stands_on(tienda, carol, three, browse) -> None
 
 
 def test_a_thousand_at_once_show_their_progress(tienda, carol, browse) -> None:
+    at = tienda.created_at
     Incident.objects.bulk_create(
-        Incident(workspace=tienda, number=n, title=f"Number {n}", kind="bug", opened_at=tienda.created_at)
+        Incident(workspace=tienda, number=n, title=f"Number {n}", kind="bug", opened_at=at, cycle_started_at=at)
         for n in range(1, 251)
     )
     page = browse(carol)

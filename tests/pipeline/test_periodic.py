@@ -60,7 +60,9 @@ def test_late_jobs_are_named_and_done(shop):
     for job in everything:
         JobSlot.take(job, 1, now)
     assert watermarks.read(now)["late"] == []
-    assert watermarks.read(now + timedelta(seconds=50))["late"] == ["adopt", "attend", "detect", "guard", "sweep"]
+    assert watermarks.read(now + timedelta(seconds=50))["late"] == [
+        "adopt", "attend", "compare", "deliver", "detect", "guard", "notify", "sweep"
+    ]  # fmt: skip
     JobSlot.objects.filter(job="sweep").update(slot=0, at=now - timedelta(seconds=60))
     make.batch(shop, [make.event()])
     assert watermarks.read(timezone.now())["drain_lag_s"] >= 0

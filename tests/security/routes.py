@@ -42,6 +42,18 @@ def _undo(world: World) -> Kwargs:
     return {"number": world.incidents[0].number, "event": world.decision(world.incidents[0]).pk}
 
 
+def _link(world: World) -> Kwargs:
+    return {**_incident(world), "pk": world.links[0].pk}
+
+
+def _suggestion(world: World) -> Kwargs:
+    return {**_incident(world), "pk": world.suggestions[0].pk}
+
+
+def _action(world: World) -> Kwargs:
+    return {**_incident(world), "pk": world.actions[0].pk}
+
+
 def _batch(world: World) -> Kwargs:
     return {"batch": world.batches[0]}
 
@@ -143,9 +155,30 @@ PAGES: dict[str, Route] = {
     "incidents:customers": Route(VIEW, "G", _incident),
     "incidents:impact": Route(VIEW, "G", _incident),
     "incidents:proof": Route(VIEW, "G", _incident),
-    "incidents:comment": Route("incident.comment", "P", _incident),
+    "incidents:say": Route("incident.comment", "P", _incident),
+    "incidents:pin": Route("incident.comment", "P", _undo),
+    "incidents:watch": Route(VIEW, "P", _incident),
+    "incidents:people": Route(VIEW, "G"),
+    "incidents:link": Route(TRIAGE, "GP", _incident),
+    "incidents:unlink": Route(TRIAGE, "P", _link),
+    "incidents:answer": Route(TRIAGE, "P", _suggestion),
+    "incidents:history": Route(VIEW, "G", _incident),
+    "incidents:stamp": Route(TRIAGE, "GP", _incident),
+    "incidents:review": Route(VIEW, "G", _incident),
+    "incidents:write_review": Route(TRIAGE, "P", _incident),
+    "incidents:add_action": Route(TRIAGE, "P", _incident),
+    "incidents:settle_action": Route("incident.comment", "P", _action),
+    "incidents:times": Route(VIEW, "G"),
+    "incidents:times_csv": Route(VIEW, "G"),
+    "incidents:timers": Route("workspace.edit", "GP"),
+    "notices:index": Route(VIEW, "G"),
+    "notices:read": Route(VIEW, "P"),
+    "notices:settings": Route(VIEW, "GP"),
+    "releases:watch": Route(VIEW, "G", _release),
+    "releases:call": Route("release.edit", "P", _release),
+    "releases:follow": Route(VIEW, "P", _release),
     "incidents:undo": Route(TRIAGE, "P", _undo),
-    **{f"incidents:{verb}": Route(TRIAGE, "P", _incident) for verb in ("accept", "start", "mitigate", "close", "wake")},
+    **{f"incidents:{verb}": Route(TRIAGE, "P", _incident) for verb in ("accept", "start", "mitigate", "close", "wake", "put_back", "confirm")},
     **{
         f"incidents:{verb}": Route(TRIAGE, "GP", _incident)
         for verb in ("decline", "duplicate", "snooze", "resolve", "reopen", "assign", "set_severity")
@@ -231,6 +264,14 @@ API: dict[str, Api] = {
     "api:incident": Api({"GET": VIEW, "PATCH": TRIAGE}, _incident),
     "api:incidents_bulk": Api({"POST": TRIAGE}),
     "api:incidents_bulk_undo": Api({"POST": TRIAGE}, _batch),
+    "api:updates": Api({"GET": VIEW, "POST": "incident.comment"}, _incident),
+    "api:links": Api({"GET": VIEW, "POST": TRIAGE}, _incident),
+    "api:link": Api({"DELETE": TRIAGE}, _link),
+    "api:review": Api({"GET": VIEW}, _incident),
+    "api:actions": Api({"POST": TRIAGE}, _incident),
+    "api:action": Api({"PATCH": "incident.comment"}, _action),
+    "api:notices": Api({"GET": VIEW}),
+    "api:notices_read": Api({"POST": VIEW}),
     "api:views": Api({"GET": VIEW, "POST": VIEW}),
     "api:view": Api({"GET": VIEW, "PATCH": VIEW, "DELETE": VIEW}, _saved_view),
     "api:complaints": Api({"GET": VIEW, "POST": "complaint.log"}),

@@ -113,6 +113,7 @@ def test_who_may_do_what():
         "release.edit": decide,
         "product.edit": decide,
         "member.edit": {"owner", "manager"},
+        "workspace.edit": {"owner", "manager"},
     }
 
 

@@ -313,6 +313,8 @@ HTML = sorted(
         "incidents:export",
         "incidents:counts",
         "incidents:numbers",
+        "incidents:people",
+        "incidents:times_csv",
         "setup:welcome",
         "styleguide",
     }

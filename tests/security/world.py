@@ -14,8 +14,18 @@ from django.utils import timezone
 from accounts.models import ApiToken, Invitation, Membership, Role, User, Workspace
 from activity.models import Event as Activity
 from feedback.models import Complaint, Contact, Customer, Silence
-from incidents import attending, bulk, ledger
-from incidents.models import Incident, Report, SavedView, Update, acts
+from incidents import attending, bulk, ledger, notifying
+from incidents.models import (
+    ActionItem,
+    Incident,
+    Link,
+    Report,
+    Review,
+    SavedView,
+    Suggestion,
+    Update,
+    acts,
+)  # fmt: skip
 from metrics import replaying
 from metrics.detection.asking import Question
 from metrics.detection.evidence import Side
@@ -35,6 +45,8 @@ from metrics.models import (
     Signal,
     Verdict,
 )
+from notices.models import Watch, Watching
+from productops.health import watch_room
 from releases.models import Feature, Product, Release
 from tests import make
 
@@ -65,6 +77,9 @@ class World:
     silences: list[Silence] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     batches: list[UUID] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    suggestions: list[Suggestion] = field(default_factory=list)
+    actions: list[ActionItem] = field(default_factory=list)
     saved_views: list[SavedView] = field(default_factory=list)
     customers: list[Customer] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
@@ -263,10 +278,31 @@ def _work(world: World, i: int, say: Say) -> None:
     assert outcome.batch
     world.batches.append(outcome.batch)
     world.incidents += [told, found]
+    _learn(world, i, say)
     view = SavedView.objects.save_as(
         world.workspace, world.owner, say("view", i, 60), "is:open", "inbox", is_shared=True
     )
     world.saved_views.append(view)
+
+
+def _learn(world: World, i: int, say: Say) -> None:
+    """What comes of an incident: what was said, its links, its review, and who was told."""
+    told, found, pm, now = world.incidents[-2], world.incidents[-1], world.people["pm"], timezone.now()
+    for kind in ("internal", "customers", "seen"):
+        Update.objects.say(told, pm, say(kind, i, 20_000), kind)
+    world.links.append(Link.objects.link(told, found, "caused_by", pm)[0])
+    why = {"rule": "likeness", "version": 1, "matched": {"text": 0.5}}
+    world.suggestions.append(Suggestion.objects.create(incident=told, other=found, score=0.5, why=why))
+    Incident.objects.filter(pk=told.pk).update(resolved_at=now, asked_at=now)
+    told.refresh_from_db()
+    review = Review.objects.begin(told, pm, say("story", i, 20_000))
+    review.write(pm, say("story", i, 20_000), say("cause", i, 20_000), say("learned", i, 20_000), False, None)
+    world.actions.append(ActionItem.objects.add(review, pm, say("action", i, 200), world.owner, world.releases[i]))
+    world.releases[i].call(pm, "watch", say("call", i, 500), watch_room.load(world.releases[i], now).evidence)
+    for release in world.releases:
+        Watch.objects.set(world.workspace, world.owner, release, Watching.WATCHING)
+    while notifying.notify(now + notifying.WEIGHING):
+        pass
 
 
 def _miss(world: World, i: int, say: Say) -> None:

@@ -5,6 +5,8 @@ import "./query.js";
 import "./dialogs.js";
 import "./keys.js";
 import "./lists.js";
+import "./mentions.js";
+import "./notices.js";
 import "./palette.js";
 import "./poll.js";
 import "./shell.js";

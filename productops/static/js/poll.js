@@ -8,6 +8,8 @@ setInterval(async () => {
     const url = new URL(part.dataset.poll, location.href);
     if (part.dataset.stamp) url.searchParams.set("stamp", part.dataset.stamp);
     const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Background": "1" } }).catch(() => null);
+    const unread = answer?.headers.get("X-Unread");
+    if (unread !== null && unread !== undefined) document.dispatchEvent(new CustomEvent("notices:changed", { detail: { unread, isBackground: true } }));
     if (!answer || answer.status !== 200) continue;
     if (part.matches("[data-list]")) {
       document.dispatchEvent(new CustomEvent("incidents:changed", { detail: { isBackground: true } }));
