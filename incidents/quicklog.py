@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User, Workspace
 from activity.models import record
-from feedback import similar
-from feedback.models import Complaint, Customer
+from feedback import classing, similar
+from feedback.models import Complaint, Contact, Customer
 from incidents import ledger
 from incidents.models import Incident, Report
+from metrics import doings
 from metrics.intake.clean import stable_id
 from metrics.models import CustomerDay
 from releases.models import Feature, Product, Release
@@ -59,6 +60,16 @@ def matches(workspace: Workspace, text: str, limit: int = 5) -> list[Match]:
     return sorted(best.values(), key=lambda m: -m.score)[:limit]
 
 
+def suggest(workspace: Workspace, text: str, customer: Customer | None, feature: Feature | None) -> classing.Suggestion:
+    """The kind this complaint seems to be of, with what speaks for it."""
+    product = feature.product if feature else _product(workspace, customer)
+    if product is None or customer is None:
+        return classing.suggest(text)
+    uses, failed, signs = doings.around(product, customer.external_id, timezone.now(), feature)
+    minutes = int(doings.SPAN.total_seconds()) // 60
+    return classing.suggest(text, classing.Doings(minutes, uses, failed, signs))
+
+
 def log(
     workspace: Workspace,
     text: str,
@@ -66,20 +77,43 @@ def log(
     customer: Customer | None = None,
     join: Incident | None = None,
     same_as: Complaint | None = None,
+    new_customer: str = "",
+    contact: tuple[str, str] = ("", ""),
     **fields: Any,
 ) -> Complaint:
-    """Logs a complaint, fills in what the customer's own events know, and joins it when asked."""
+    """Logs a complaint, fills in what the customer's own events know, and joins it when asked.
+
+    new_customer: the name of one to be made, when there is no `customer`; contact: name and address of who said it.
+    """
+    with transaction.atomic():
+        if customer is None and new_customer.strip():
+            customer = Customer.objects.begin(workspace, new_customer, by)
+        if any(contact):
+            fields |= {"contact_name": contact[0], "contact_email": contact[1]}
+            if customer:
+                Contact.objects.meet(customer, *contact)
+        return _log(workspace, text, by, customer, join, same_as, **fields)
+
+
+def _log(
+    workspace: Workspace,
+    text: str,
+    by: User,
+    customer: Customer | None,
+    join: Incident | None,
+    same_as: Complaint | None,
+    **fields: Any,
+) -> Complaint:
     product = fields.pop("product", None) or _product(workspace, customer)
     release = fields.pop("release", None) or (last_release(product, customer) if product and customer else None)
     report = getattr(same_as, "report", None)
     target = join or (report.incident if report else None)
     feature = fields.pop("feature", None) or (target.feature if target else same_as.feature if same_as else None)
-    with transaction.atomic():
-        complaint = Complaint.objects.log(
-            workspace, text, by, customer, product=product, release=release, feature=feature, **fields
-        )
-        if target:
-            ledger.report_same(target, complaint, by)
+    complaint = Complaint.objects.log(
+        workspace, text, by, customer, product=product, release=release, feature=feature, **fields
+    )
+    if target:
+        ledger.report_same(target, complaint, by)
     return complaint
 
 
@@ -91,7 +125,8 @@ def seen(complaint: Complaint) -> str:
     """What a person who corrects a complaint has before their eyes, as one short text."""
     report = getattr(complaint, "report", None)
     facts = [getattr(complaint, f"{name}_id") for name in ("customer", "feature", "release")]
-    return stable_id(complaint.text, complaint.kind, complaint.is_churn_risk, *facts, report and report.incident_id)
+    said = (complaint.text, complaint.kind, complaint.is_churn_risk, complaint.importance, complaint.channel)
+    return stable_id(*said, complaint.contact_name, complaint.contact_email, *facts, report and report.incident_id)
 
 
 def correct(complaint: Complaint, by: User, incident: Incident | None, expected: str = "", **fields: Any) -> None:

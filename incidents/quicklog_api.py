@@ -42,9 +42,9 @@ class ComplaintSerializer(serializers.ModelSerializer[Complaint]):
         model = Complaint
         fields = [
             "id", "text", "kind", "is_churn_risk", "customer", "product", "feature", "release", "incident",
-            "contact_name", "contact_email", "source", "source_id", "created_at",
+            "importance", "channel", "language", "contact_name", "contact_email", "source", "source_id", "created_at",
         ]  # fmt: skip
-        read_only_fields = ["id", "source", "created_at"]
+        read_only_fields = ["id", "language", "source", "created_at"]
         validators: list[object] = []
 
 
@@ -99,7 +99,7 @@ class OneComplaint(APIView):
         given = ComplaintSerializer(complaint, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         data = dict(given.validated_data)
-        for name in ("product", "source_id", "contact_name", "contact_email"):
+        for name in ("product", "source_id"):
             if name in data:
                 raise ValidationError({name: ["This cannot be changed."]})
         report = getattr(complaint, "report", None)
@@ -123,7 +123,10 @@ def _log(request: Request, data: dict[str, Any]) -> Complaint:
     if product:
         fields["product"] = product_of(request, product)
     fields |= _facts(request, data, fields.get("product"))
-    return quicklog.log(workspace_of(request), fields.pop("text"), user_of(request), join=join, **fields)
+    contact = (fields.pop("contact_name", ""), fields.pop("contact_email", ""))
+    return quicklog.log(
+        workspace_of(request), fields.pop("text"), user_of(request), join=join, contact=contact, **fields
+    )
 
 
 def _joined(request: Request, data: dict[str, Any]) -> Incident | None:

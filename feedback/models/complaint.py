@@ -10,6 +10,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import User, Workspace
 from activity.models import record
@@ -18,6 +19,7 @@ from feedback.models.customer import Customer
 from metrics.counting import replacing
 from metrics.counting.replacing import Counted
 from metrics.intake.event import COMPLAINT
+from productops.lib.language import language_of
 from releases.models import Feature, Product, Release
 
 
@@ -27,6 +29,30 @@ class Kind(models.TextChoices):
     IMPROVEMENT = "improvement", _("Improvement")
     QUESTION = "question", _("Question")
     PRAISE = "praise", _("Praise")
+
+
+class Channel(models.TextChoices):
+    EMAIL = "email", _("E-mail")
+    CHAT = "chat", _("Chat")
+    PHONE = "phone", _("Phone")
+    MEETING = "meeting", _("Meeting")
+    PUBLIC = "public", _("Review or social media")
+    PRODUCT = "product", _("In the product")
+
+
+class Language(models.TextChoices):
+    EN = "en", _("English")
+    ES = "es", _("Spanish")
+    PT = "pt", _("Portuguese")
+
+
+class Importance(models.IntegerChoices):
+    """To the customer, as they say it. Three: without it they leave, or do not sign."""
+
+    NONE = 0, _("Not important")
+    NICE = 1, _("Nice to have")
+    IMPORTANT = 2, pgettext_lazy("importance", "Important")
+    CRITICAL = 3, pgettext_lazy("importance", "Critical")
 
 
 class ComplaintQuerySet(models.QuerySet["Complaint"]):
@@ -89,12 +115,22 @@ def _count_later(product: Product | None, at: datetime) -> None:
 
 
 class Complaint(models.Model):
-    Kind = Kind
+    Kind, Channel, Importance = Kind, Channel, Importance
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="complaints")
     text = models.TextField(_("what they said"), max_length=10_000)
     kind = models.CharField(_("kind"), max_length=14, choices=Kind, default=Kind.BUG)
+    # What the hub offered while it was typed (classing.py); with `kind` it tells how often that is right.
+    suggested_kind = models.CharField(max_length=14, choices=Kind, blank=True, default="", db_default="")
     is_churn_risk = models.BooleanField(_("may leave"), default=False)
+    importance = models.PositiveSmallIntegerField(
+        _("importance"), choices=Importance, default=Importance.NICE, db_default=Importance.NICE
+    )
+    channel = models.CharField(_("channel"), max_length=8, choices=Channel, blank=True, default="", db_default="")
+    # Of the text; "" when it says too little.
+    language = models.CharField(
+        _("language"), max_length=2, choices=Language, blank=True, default="", db_default=""
+    )
     customer = models.ForeignKey(Customer, models.SET_NULL, null=True, blank=True, related_name="complaints")
     product = models.ForeignKey(Product, models.SET_NULL, null=True, blank=True, related_name="+")
     feature = models.ForeignKey(Feature, models.SET_NULL, null=True, blank=True, related_name="complaints")
@@ -115,6 +151,7 @@ class Complaint(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workspace", "source", "source_id"], name="complaint_source"),
             models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="complaint_kind"),
+            models.CheckConstraint(condition=models.Q(importance__lte=3), name="complaint_importance"),
         ]
         indexes = [
             GinIndex(fields=["grams"], name="complaint_grams"),
@@ -126,6 +163,8 @@ class Complaint(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.grams = similar.key(self.text)
+        if not self.language:
+            self.language = language_of(self.text)
         super().save(*args, **kwargs)
 
     def correct(self, by: User, **fields: Any) -> bool:
@@ -140,11 +179,13 @@ class Complaint(models.Model):
         before = {name: str(getattr(self, name) or "")[:500] for name in changed}
         for name, value in changed.items():
             setattr(self, name, value)
+        if "text" in changed:
+            self.language = ""
         if "customer" in changed:
             self.plan = self.customer.plan if self.customer else ""
             self.revenue = self.customer.revenue if self.customer else None
         with transaction.atomic():
-            self.save(update_fields=[*changed, "plan", "revenue", "grams"])
+            self.save(update_fields=[*changed, "plan", "revenue", "grams", "language"])
             record(self.workspace, "complaint.corrected", self, by, changed=sorted(changed), before=before)
             for product in {self.product, earlier}:
                 _count_later(product, self.created_at)

@@ -11,6 +11,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User, Workspace
@@ -57,6 +58,24 @@ class CustomerManager(models.Manager.from_queryset(CustomerQuerySet)):  # type: 
                 verb = "customer.created" if is_new else "customer.changed"
                 record(workspace, verb, customer, by, changed=sorted(changed))
         return customer, is_new
+
+    def begin(self, workspace: Workspace, name: str, by: User) -> Customer:
+        """The customer of this name, made when there is none. Your own id of it can be said later."""
+        name = " ".join(name.split())[:120]
+        with transaction.atomic():
+            # Two agents who type the same name at once make one customer.
+            Workspace.objects.select_for_update().get(pk=workspace.pk)
+            if known := self.of(workspace).filter(name__iexact=name).order_by("pk").first():
+                return known
+            stem, n = f"hub-{slugify(name)[:100] or 'customer'}", 1
+            taken = set(
+                self.of(workspace).filter(external_id__startswith=stem).values_list("external_id", flat=True)
+            )
+            while (external_id := stem if n == 1 else f"{stem}-{n}") in taken:
+                n += 1
+            customer = self.create(workspace=workspace, external_id=external_id, name=name, is_edited=True)
+            record(workspace, "customer.created", customer, by, changed=["name"])
+        return customer
 
     def adopt(self, account: Account) -> Customer:
         """Takes what the events told of an account; what a person typed is never overwritten."""
@@ -132,12 +151,27 @@ class Customer(models.Model):
             self.currency = currency if len(currency) == 3 and currency.isalpha() else self.workspace.currency
 
 
+class ContactManager(models.Manager["Contact"]):
+    def meet(self, customer: Customer, name: str, email: str) -> Contact:
+        """The contact of this address, else of this name; made when there is none."""
+        found = self.filter(customer=customer)
+        known = found.filter(email__iexact=email).first() if email else found.filter(name__iexact=name).first()
+        if known is None:
+            return self.create(customer=customer, name=name, email=email)
+        if name and not known.name:
+            known.name = name
+            known.save()
+        return known
+
+
 class Contact(models.Model):
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="contacts")
     name = models.CharField(_("name"), max_length=120, blank=True)
     email = models.EmailField(_("e-mail"), blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     folded = models.TextField(default="", editable=False)
+
+    objects: ClassVar[ContactManager] = ContactManager()
 
     class Meta:
         constraints = [

@@ -26,6 +26,9 @@ _LOOKED_AFTER = 24
 #: Silent customers that were asked.
 ASKED = 14
 
+#: How they were heard, spread over the voices.
+_CHANNELS = ("chat", "chat", "email", "phone", "meeting")
+
 
 @dataclass(frozen=True)
 class Voice:
@@ -159,6 +162,8 @@ class Desk:
             is_churn_risk=voice.is_churn_risk,
             feature=self._features.get(voice.feature),
             release=self._last_seen(customer, at),
+            channel=_CHANNELS[len(voice.text) % len(_CHANNELS)],
+            importance=3 if voice.is_churn_risk else 2 if voice.kind == "bug" else 1,
             contact_name=person.name,
             contact_email=email,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import expect
 
+from feedback.models import Complaint
 from incidents.models import Incident
 from tests import make
 
@@ -127,7 +130,7 @@ def test_a_complaint_is_logged_from_anywhere_and_joins(tienda, bob, browse) -> N
     page.keyboard.type("el pago falla en el checkout")
     expect(page.locator("#matches [role=option]").first).to_contain_text("INC-1")
     page.locator("#who").fill("panad")
-    expect(page.locator("#whos [role=option]")).to_contain_text("Panadería Sol")
+    expect(page.locator("#whos [role=option]").first).to_contain_text("Panadería Sol")
     page.keyboard.press("Enter")
     expect(page.locator("#who")).to_have_value("Panadería Sol")
     page.keyboard.press("ArrowDown")
@@ -165,6 +168,100 @@ def test_a_draft_survives_escape(tienda, bob, browse) -> None:
     expect(page.locator("dialog[open]")).to_have_count(0)
     page.keyboard.press("c")
     expect(page.locator("#id_text")).to_have_value("")
+
+
+def test_a_known_problem_of_a_known_customer_takes_twelve_keys(tienda, bob, browse) -> None:
+    (incident,) = queue(tienda, "Checkout payment fails")
+    make.customer(tienda, "Panadería Sol", external_id="sol")
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/customers/")
+    began = time.monotonic()
+    keys = 0
+
+    def press(*names: str) -> None:
+        nonlocal keys
+        for name in names:
+            page.keyboard.press(name)
+            keys += 1
+
+    press("c")
+    page.keyboard.type("el pago falla en el checkout")
+    expect(page.locator("#matches [role=option]").first).to_contain_text("INC-1")
+    press("Tab", "p", "a", "n", "a")
+    expect(page.locator("#whos [role=option]").first).to_contain_text("Panadería Sol")
+    press("Enter", "ArrowDown", "Enter")
+    expect(page.locator(".toast")).to_contain_text("INC-1")
+    assert keys <= 12
+    assert time.monotonic() - began < 15
+    complaint = incident.reports.get().complaint
+    assert (complaint.customer.external_id, complaint.suggested_kind, complaint.kind) == ("sol", "bug", "bug")
+
+
+def test_every_choice_has_its_key(tienda, bob, browse) -> None:
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("c")
+    page.keyboard.type("¿Cómo se hace?")
+    expect(page.locator("#suggested")).to_contain_text("Question")
+    expect(page.get_by_label("Question")).to_be_checked()
+    page.keyboard.press("Alt+u")
+    expect(page.get_by_label("Not understood")).to_be_checked()
+    page.keyboard.type(" No entiendo nada de nada, sale un error")  # what was chosen stays
+    page.wait_for_timeout(600)
+    expect(page.get_by_label("Not understood")).to_be_checked()
+    page.get_by_label("Not understood").focus()
+    for key in ("b", "!"):
+        page.keyboard.press(key)
+    expect(page.get_by_label("Bug")).to_be_checked()
+    page.locator("dialog details summary").press("Enter")
+    page.get_by_label("Who said it").fill("ana@sol.example")
+    page.get_by_label("Heard by").select_option("phone")
+    page.keyboard.press("Alt+3")
+    page.locator("#id_text").press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Logged")
+    found = Complaint.objects.get()
+    assert (found.kind, found.is_churn_risk, found.importance, found.channel) == ("bug", True, 3, "phone")
+    assert found.contact_email == "ana@sol.example"
+    page.keyboard.press("c")  # who answers the telephone does so all day
+    expect(page.locator("#id_channel")).to_have_value("phone")
+
+
+def test_a_new_customer_is_made_in_place(tienda, bob, browse) -> None:
+    page = browse(bob)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("c")
+    page.keyboard.type("no abre")
+    expect(page.locator("#id_text")).to_have_value("no abre")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Nova Loja")
+    expect(page.locator("#whos [role=option]")).to_contain_text("Nova Loja")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Logged")
+    customer = Complaint.objects.get().customer
+    assert customer is not None
+    assert customer.name == "Nova Loja"
+
+
+def test_a_lost_connection_loses_nothing(tienda, bob, browse) -> None:
+    page = browse(bob, is_cut_off=True)
+    page.goto(f"/w/{tienda.slug}/complaints/")
+    page.keyboard.press("c")
+    page.keyboard.type("no se guarda nada")
+    expect(page.locator("#id_text")).to_have_value("no se guarda nada")
+    page.keyboard.press("Alt+p")
+    page.context.set_offline(True)
+    page.locator("#id_text").press("Enter")
+    expect(page.locator(".toast")).to_be_visible()
+    expect(page.locator("#id_text")).to_have_value("no se guarda nada")
+    page.context.set_offline(False)
+    page.reload()
+    page.keyboard.press("c")
+    expect(page.locator("#id_text")).to_have_value("no se guarda nada")
+    expect(page.get_by_label("Praise")).to_be_checked()
+    page.locator("#id_text").press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Logged")
+    assert Complaint.objects.get().kind == "praise"
 
 
 def test_tab_goes_from_the_words_to_the_customer(tienda, bob, browse) -> None:

@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from activity.models import Event
 from feedback import similar
-from feedback.models import Complaint, Customer
+from feedback.models import Complaint, Contact, Customer
 from incidents import quicklog
 from incidents.models import Incident
+from metrics import doings
+from releases.models import Feature, Release
 from tests import make
 from tests.pipeline.conftest import together
 
@@ -266,3 +268,108 @@ def test_a_problem_that_does_not_exist_is_said(tienda, bob, carol, as_, typed) -
     answer = as_(bob).post(path, {"text": "It fails", "kind": "bug", "incident": typed}, **HX)
     assert "There is no such incident" in answer.text
     assert incident.reports.count() == 1
+
+
+def test_everything_may_be_said(tienda, shop, bob, as_) -> None:
+    make.customer(tienda, "Acme", external_id="acme")
+    make.counted(shop, [make.event(customer="acme", release="2.4.0"), make.event(customer="acme", release="2.3.0")])
+    older = Release.objects.get(version="2.3.0")
+    told = {
+        "text": "Não consigo pagar", "kind": "bug", "suggested": "bug", "new_customer": "  Nova   Loja ",
+        "contact": "Ana Gil <ana@nova.example>", "channel": "phone", "importance": "3", "release": older.pk,
+    }  # fmt: skip
+    assert as_(bob).post(f"/w/{tienda.slug}/log/", told, **HX).status_code == 204
+    found = Complaint.objects.get()
+    assert (found.channel, found.importance, found.language, found.release) == ("phone", 3, "pt", older)
+    assert (found.contact_name, found.contact_email, found.suggested_kind) == ("Ana Gil", "ana@nova.example", "bug")
+    assert found.customer is not None
+    assert (found.customer.name, found.customer.external_id) == ("Nova Loja", "hub-nova-loja")
+    assert found.customer.contacts.get().email == "ana@nova.example"
+
+
+def test_a_customer_typed_twice_is_one(tienda, mallory, bob, as_) -> None:
+    make.customer(mallory.memberships.get().workspace, "Nova Loja", external_id="theirs")
+    for name in ("Nova Loja", "nova loja", "Nova  Loja"):
+        as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "no abre", "kind": "bug", "new_customer": name}, **HX)
+    customer = Customer.objects.of(tienda).get()
+    assert customer.complaints.count() == 3
+    for name in ("Nova-Loja", "!!!", "???"):
+        as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "no abre", "kind": "bug", "new_customer": name}, **HX)
+    ids = set(Customer.objects.of(tienda).values_list("external_id", flat=True))
+    assert ids == {"hub-nova-loja", "hub-nova-loja-2", "hub-customer", "hub-customer-2"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_agents_who_make_the_same_customer_at_once_make_one(tienda, bob) -> None:
+    together(*[lambda: Customer.objects.begin(tienda, "Nova Loja", bob)] * 4)
+    assert Customer.objects.of(tienda).count() == 1
+
+
+def test_the_same_contact_is_kept_once(tienda, bob) -> None:
+    acme = make.customer(tienda, "Acme", external_id="acme")
+    for contact in (("", "ana@acme.example"), ("Ana", "ANA@acme.example"), ("Luis", ""), ("luis", "")):
+        quicklog.log(tienda, "It fails", bob, acme, contact=contact)
+    assert sorted(map(str, acme.contacts.all())) == ["Ana", "Luis"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"contact": "ana@"}, {"contact": "@"}, {"contact": "x" * 251}, {"importance": "4"}, {"importance": "-1"},
+        {"channel": "pigeon"}, {"suggested": "other"}, {"release": "99999999"}, {"new_customer": "x" * 121},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_kept_is_said_and_nothing_is_logged(tienda, bob, as_, wrong) -> None:
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "No abre", "kind": "bug", **wrong}, **HX)
+    assert answer.status_code == 200
+    assert b"No abre" in answer.content
+    assert not Complaint.objects.exists()
+    assert not Customer.objects.exists()
+
+
+def test_a_release_of_another_workspace_is_none_of_ours(tienda, bob, mallory, as_) -> None:
+    theirs = make.release(make.product(mallory.memberships.get().workspace, "Theirs"), "9.9")
+    answer = as_(bob).post(f"/w/{tienda.slug}/log/", {"text": "No abre", "kind": "bug", "release": theirs.pk}, **HX)
+    assert (answer.status_code, Complaint.objects.count()) == (200, 0)
+
+
+def test_the_kind_is_suggested_from_what_they_just_did(tienda, shop, bob, as_) -> None:
+    acme = make.customer(tienda, "Acme", external_id="acme")
+    calm = make.customer(tienda, "Calm", external_id="calm")
+    make.counted(shop, [make.event(customer="acme", bad=1) for _ in range(3)])
+    make.counted(shop, [make.event(customer="calm", user="u")])
+
+    def page(**said):
+        return as_(bob).get(f"/w/{tienda.slug}/log/matches/", {"text": "¿Cómo se paga?", **said}).content.decode()
+
+    assert 'data-kind="question"' in page()
+    assert 'data-kind="question"' in page(customer=calm.pk)
+    failed = page(customer=acme.pk)
+    assert 'data-kind="bug"' in failed
+    assert "failed 3 times for them within 30 min" in failed
+
+
+def test_old_events_are_no_evidence(tienda, shop, bob) -> None:
+    acme = make.customer(tienda, "Acme", external_id="acme")
+    past = timezone.now() - timedelta(minutes=45)
+    make.counted(shop, [make.event(customer="acme", bad=1, at=past.timestamp())])
+    assert quicklog.suggest(tienda, "¿Cómo se paga?", acme, None).kind == "question"
+    uses, failed, _signs = doings.around(shop, "acme", past)
+    assert (uses, sum(failed.values())) == (1, 1)
+
+
+def test_only_the_feature_that_is_spoken_of(tienda, shop, bob) -> None:
+    acme = make.customer(tienda, "Acme", external_id="acme")
+    make.counted(shop, [make.event(customer="acme", feature="Pay", bad=1), make.event("find", customer="acme", feature="Search")])
+    pay, search = Feature.objects.get(name="Pay"), Feature.objects.get(name="Search")
+    assert quicklog.suggest(tienda, "¿Cómo se hace?", acme, pay).kind == "bug"
+    assert quicklog.suggest(tienda, "¿Cómo se hace?", acme, search).kind == "question"
+
+
+def test_the_contact_that_was_typed_is_offered(tienda, bob, as_) -> None:
+    acme = make.customer(tienda, "Acme", external_id="acme")
+    Contact.objects.create(customer=acme, name="Ana Gil", email="ana@sol.example")
+    page = as_(bob).get(f"/w/{tienda.slug}/log/customers/", {"who": "ana@sol"}).content.decode()
+    assert 'data-contact="ana@sol.example"' in page
+    assert "New customer" in page
+    assert "New customer" not in as_(bob).get(f"/w/{tienda.slug}/log/customers/", {"who": "ACME"}).content.decode()

@@ -9,6 +9,7 @@ import "./mentions.js";
 import "./notices.js";
 import "./palette.js";
 import "./poll.js";
+import "./quicklog.js";
 import "./shell.js";
 import "./toasts.js";
 import "./forms.js";
