@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -24,6 +25,8 @@ from notices import mailing
 from notices.models import Notice, Reason, Watch, Watching
 from productops.lib.tell import whole
 from releases.models import Decision, Release
+
+log = logging.getLogger(__name__)
 
 #: Events looked at in one transaction.
 MOST = 500
@@ -60,7 +63,21 @@ def notify(now: datetime) -> int:
     with transaction.atomic():
         waiting = Event.objects.filter(is_untold=True).select_for_update(skip_locked=True, of=("self",))
         events = list(waiting.select_related("by", "workspace").order_by("workspace", "id")[:MOST])
-        return sum(_tell(list(few), now) for _pk, few in groupby(events, lambda event: event.workspace_id))
+        return sum(_try(list(few), now) for _pk, few in groupby(events, lambda event: event.workspace_id))
+
+
+def _try(events: list[Event], now: datetime) -> int:
+    """Whatever is wrong with one event, nobody waits for it: alone it is tried once more, and then left."""
+    try:
+        with transaction.atomic():
+            return _tell(events, now)
+    except OperationalError:
+        raise  # of the database, not of the event
+    except Exception:
+        log.exception("Nobody could be told of event %s and %s more", events[0].pk, len(events) - 1)
+    if len(events) > 1:
+        return sum(_try([event], now) for event in events)
+    return Event.objects.filter(pk=events[0].pk).update(is_untold=False)
 
 
 def _tell(events: list[Event], now: datetime) -> int:

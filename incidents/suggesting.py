@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -13,6 +14,8 @@ from incidents.models import Incident, Link, LinkKind, Review, Suggestion
 from incidents.notifying import WEIGHING
 from productops.lib.text import fold, grams
 
+log = logging.getLogger(__name__)
+
 #: Others that one incident is compared with; incidents compared in one turn.
 MOST, TURN = 600, 100
 
@@ -22,7 +25,10 @@ def compare_new(now: datetime) -> int:
     waiting = Incident.objects.in_full().filter(compared_at=None, opened_at__lte=now - WEIGHING / 4)
     incidents = list(waiting.order_by("pk")[:TURN])
     for incident in incidents:
-        compare(incident, now)
+        try:
+            compare(incident, now)
+        except Exception:  # whatever is wrong with one, the others have nothing to do with it
+            log.exception("INC-%s of workspace %s could not be compared", incident.number, incident.workspace_id)
     return len(incidents)
 
 
@@ -49,7 +55,8 @@ def compare(incident: Incident, now: datetime) -> None:
 def _others(incident: Incident) -> list[Incident]:
     here = Incident.objects.of(incident.workspace).in_full().exclude(pk=incident.pk).exclude(status="duplicate")
     here = here.filter(pk__lt=incident.pk).filter(Q(product=incident.product_id) | Q(product=None))
-    near = here.filter(opened_at__gt=incident.opened_at - likeness.RECURS - timedelta(days=30))
+    since = incident.opened_at - likeness.RECURS
+    near = here.filter(Q(opened_at__gt=since - timedelta(days=30)) | Q(resolved_at__gt=since))
     same = Q()
     for name in ("feature", "signal"):
         if key := getattr(incident, f"{name}_id"):

@@ -3,6 +3,8 @@ answers for."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from django.db import transaction
@@ -12,6 +14,8 @@ from activity.models import record
 from incidents import lifecycle, timers
 from incidents.lifecycle import IllegalMove
 from incidents.models import Incident
+
+log = logging.getLogger(__name__)
 
 #: Incidents looked at in one turn.
 MOST = 500
@@ -25,7 +29,15 @@ def watch(now: datetime) -> int:
 def _warn(now: datetime) -> int:
     """Each timer of a cycle is told of once when it is at risk and once when it is late."""
     waiting = Incident.objects.open().filter(watch_at__lte=now).select_related("workspace").order_by("watch_at")
-    return sum(_warn_of(incident, now) for incident in waiting[:MOST])
+    return sum(_try(_warn_of, incident, now) for incident in waiting[:MOST])
+
+
+def _try(job: Callable[[Incident, datetime], int], incident: Incident, now: datetime) -> int:
+    try:
+        return job(incident, now)
+    except Exception:  # whatever is wrong with one, the others have nothing to do with it
+        log.exception("The timers of INC-%s of workspace %s failed", incident.number, incident.workspace_id)
+        return 0
 
 
 def _warn_of(incident: Incident, now: datetime) -> int:
@@ -59,7 +71,7 @@ def _next_look(running: list[timers.Timer], now: datetime) -> datetime | None:
 
 def _ask(now: datetime) -> int:
     waiting = Incident.objects.open().filter(asks_at__lte=now).select_related("workspace").order_by("asks_at")
-    return sum(_ask_of(incident, now) for incident in waiting[:MOST])
+    return sum(_try(_ask_of, incident, now) for incident in waiting[:MOST])
 
 
 def _ask_of(incident: Incident, now: datetime) -> int:

@@ -116,7 +116,7 @@ def deliver(now: datetime) -> int:
         try:
             connection.open()
             _message(mail, connection).send()
-        except OSError as error:  # smtplib's errors are OSErrors
+        except Exception as error:  # of the server, which is tried again, or of the mail itself
             _fail(mail, error, now)
             connection.close()
             connection = get_connection(timeout=PATIENCE)
@@ -159,12 +159,12 @@ def _message(mail: Mail, connection: object) -> EmailMultiAlternatives:
     return message
 
 
-def _fail(mail: Mail, error: OSError, now: datetime) -> None:
+def _fail(mail: Mail, error: Exception, now: datetime) -> None:
     tries = mail.tries + 1
     is_refused = isinstance(error, smtplib.SMTPRecipientsRefused) and all(
         code >= 500 for code, _text in error.recipients.values()
     )
-    is_over = is_refused or tries > len(RETRIES)
+    is_over = is_refused or tries > len(RETRIES) or not isinstance(error, OSError)  # smtplib's errors are OSErrors
     values: dict[str, Any] = {"claimed_until": None, "error": f"{type(error).__name__}: {error}"[:300]}
     if is_over:
         values |= {"status": MailStatus.FAILED}

@@ -163,6 +163,16 @@ class TestRecurrence:
         suggesting.compare_new(timezone.now())
         return first, second
 
+    def test_days_count_from_its_end_however_old_it_is(self, tienda, shop, feature, carol):
+        first = reported(tienda, shop, feature, "Search with accents finds nothing", carol, days=300)
+        first.accept(carol)
+        first.resolve(carol, None)
+        Incident.objects.filter(pk=first.pk).update(resolved_at=timezone.now() - timedelta(days=80))
+        second = reported(tienda, shop, feature, "Search finds nothing with accents", carol)
+        suggesting.compare_new(timezone.now())
+        assert Link.objects.get().kind == "recurs"
+        assert {Link.objects.get().source, Link.objects.get().target} == {first, second}
+
     def test_shown_with_why_and_the_review_failed(self, again, carol, as_):
         first, second = again
         link = Link.objects.get()

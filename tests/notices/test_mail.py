@@ -11,6 +11,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.utils import timezone
 
+from accounts.models import User
 from incidents.models import Incident, Update
 from notices import mailing
 from notices.models import Mail, Notice
@@ -200,6 +201,14 @@ class TestDelivery:
         tell()
         assert mailing.deliver(timezone.now()) == 1
         assert [sent["To"] for sent in box.mails] == ["bob@example.com"]
+
+    def test_a_mail_that_cannot_be_written_fails_alone(self, box, mail, incident, alice, bob, carol):
+        User.objects.filter(pk=alice.pk).update(email="alice@example.com\nBcc: all@example.com")
+        Update.objects.comment(incident, carol, "@Bob")
+        tell()
+        assert mailing.deliver(timezone.now()) == 1
+        assert [sent["To"] for sent in box.mails] == ["bob@example.com"]
+        assert Mail.objects.get(user=alice).status == "failed"
 
     def test_who_left_gets_nothing(self, box, mail, alice):
         alice.memberships.get().remove()

@@ -289,3 +289,17 @@ def test_old_notices_go(incident, alice, carol):
     Notice.objects.forget(timezone.now())
     assert not Notice.objects.exists()
     assert Membership.objects.get(user=alice).unread == 0
+
+
+def test_an_event_that_cannot_be_told_is_in_nobodys_way(incident, alice, carol):
+    incident.assign(alice, carol)
+    Event.objects.create(  # of a timer that does not say which
+        workspace=incident.workspace, verb="incident.timer_late", subject_type="incidents.incident",
+        subject_id=incident.pk, at=timezone.now(), detail={}, is_untold=True,
+    )  # fmt: skip
+    incident.set_severity(alice, "critical", "Nobody can pay.")
+    tell()
+    assert [text for _reason, text in told(carol)] == [
+        "Alice assigned it to Carol", "Alice set severity to critical: Nobody can pay."
+    ]  # fmt: skip
+    assert not Event.objects.filter(is_untold=True).exists()
