@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Role, User, Workspace
-from incidents.models import Incident, IncidentKind, LinkKind, SavedView, Severity, UpdateKind, acts
+from incidents.models import ActionState, Incident, IncidentKind, LinkKind, SavedView, Severity, UpdateKind, acts
 from productops.lib.text import fold
 from productops.lib.widgets import Typeahead
 from releases.models import Release
@@ -304,6 +304,11 @@ class LinkForm(forms.Form):
         assert isinstance(field, IncidentField)
         field.offer(Incident.objects.of(workspace).exclude(pk=incident.pk))
         field.widget.attrs["autofocus"] = True
+
+
+class SettleForm(forms.Form):
+    state = forms.ChoiceField(choices=ActionState.choices)
+    reason = forms.CharField(max_length=500, required=False)
 
 
 class ReviewForm(forms.Form):

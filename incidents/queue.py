@@ -79,7 +79,7 @@ class View:
         return cls(
             params.get("q", query).strip(),
             layout if layout in SavedView.Layout.values else "inbox",
-            min(int(page), 10_000) if page.isascii() and page.isdecimal() and len(page) < 6 else 1,
+            max(1, min(int(page), 10_000)) if page.isascii() and page.isdecimal() and len(page) < 6 else 1,
             base,
             known,
         )

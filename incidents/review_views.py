@@ -94,8 +94,12 @@ def settle_action(request: MemberRequest, number: int, pk: int) -> HttpResponse:
     items = ActionItem.objects.select_related("review__incident__workspace")
     item = get_object_or_404(items, review__incident=incident, pk=pk)
     address = reverse("incidents:review", args=[request.workspace.slug, number])
+    form = forms.SettleForm(request.POST)
+    if not form.is_valid():
+        told = next(iter(form.errors.values()))
+        return pages.refuse(request, str(told[0]), 400, address)
     try:
-        item.settle(request.membership.user, request.POST.get("state", ""), request.POST.get("reason", ""))
+        item.settle(request.membership.user, **form.cleaned_data)
     except ValidationError as refused:
         return pages.refuse(request, " ".join(refused.messages), 400, address)
     return pages.go(request, address)

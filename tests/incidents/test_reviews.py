@@ -97,7 +97,11 @@ class TestActionItems:
     def test_dropping_needs_a_reason(self, incident, review, carol, as_):
         item = ActionItem.objects.add(review, carol, "Limit it")
         settle = page(incident, "settle_action", item.pk)
-        assert as_(carol).post(settle, {"state": "dropped"}, headers={"HX-Request": "true"}).status_code == 400
+        for wrong in ({}, {"reason": " "}, {"reason": "a\x00b"}, {"reason": "x" * 501}, {"state": "gone", "reason": "x"}):
+            told = {"state": "dropped", **wrong}
+            assert as_(carol).post(settle, told, headers={"HX-Request": "true"}).status_code == 400
+        item.refresh_from_db()
+        assert item.state == "open"
         as_(carol).post(settle, {"state": "dropped", "reason": "Gone with the old checkout."})
         item.refresh_from_db()
         assert (item.state, item.done_by) == ("dropped", carol)

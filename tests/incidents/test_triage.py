@@ -191,6 +191,13 @@ def test_three_layouts_of_one_query(layout, tienda, carol, as_) -> None:
     assert f'data-list="{layout}"' in page
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "9" * 30, "x", "", "٣", "1.5", "%00"])
+def test_any_page_number_is_a_page(number, tienda, carol, as_) -> None:
+    make.incident(tienda, "One")
+    answer = as_(carol).get(f"/w/{tienda.slug}/triage/?as=list&page={number}")
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("layout", ["inbox", "list", "board"])
 def test_a_query_that_cannot_be_read_says_where(layout, tienda, carol, as_) -> None:
     make.incident(tienda, "One")
