@@ -60,21 +60,24 @@ class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
 @require_GET
 @allow("workspace.view")
 def complaints(request: MemberRequest) -> HttpResponse:
-    """Search by words (any form of them, three languages), kind and release."""
+    """Search by words (any form of them, three languages), kind and release; all, or what one logged oneself."""
     found = Complaint.objects.of(request.workspace)
     search = request.GET.get("q", "").replace("\x00", "").strip()[:200]
     kind = request.GET.get("kind", "")
     release = request.GET.get("release", "")
+    is_mine = request.GET.get("mine") == "1"
+    if is_mine:
+        found = found.filter(logged_by=request.membership.user_id)
     if search:
         found = found.filter(_says(search))
     if kind in Complaint.Kind.values:
         found = found.filter(kind=kind)
     if release.isdecimal() and len(release) < 12:
         found = found.filter(release=int(release))
-    rows = found.select_related("customer", "feature", "release", "report__incident").newest_first()
+    rows = found.select_related("customer", "feature", "release", "report__incident__fix_release").newest_first()
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context: dict[str, Any] = {"page": page, "search": search, "kind": kind, "kinds": Complaint.Kind.choices}
-    context["is_filtered"] = bool(search or kind or release)
+    context["is_filtered"], context["is_mine"] = bool(search or kind or release), is_mine
     if release.isdecimal() and len(release) < 12:
         context["release"] = Release.objects.of(request.workspace).filter(pk=int(release)).first()
     return render(request, "feedback/complaints.html", context)

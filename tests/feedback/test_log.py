@@ -373,3 +373,27 @@ def test_the_contact_that_was_typed_is_offered(tienda, bob, as_) -> None:
     assert 'data-contact="ana@sol.example"' in page
     assert "New customer" in page
     assert "New customer" not in as_(bob).get(f"/w/{tienda.slug}/log/customers/", {"who": "ACME"}).content.decode()
+
+
+def test_each_sees_what_became_of_what_they_logged(tienda, shop, bob, carol, as_) -> None:
+    incident = make.incident(tienda, by=carol, title="Checkout fails")
+    quicklog.log(tienda, "No puedo pagar", bob, join=incident)
+    quicklog.log(tienda, "Somebody elses words", carol)
+    incident.accept(carol)
+    incident.inform(carol, "Cards fail now and then. Nothing is charged twice.")
+    path = f"/w/{tienda.slug}/complaints/"
+
+    def page(**said) -> str:
+        return " ".join(as_(bob).get(path, said).content.decode().split())
+
+    assert "Somebody elses words" in page()
+    mine = page(mine="1")
+    assert "No puedo pagar" in mine
+    assert "Somebody elses words" not in mine
+    assert "INC-1 · Triaged" in mine
+    assert "Nothing is charged twice." in mine
+    assert "Nothing is charged twice." not in page()
+    incident.resolve(carol, make.release(shop, "2.0"))
+    assert "INC-1 · fixed in 2.0" in page(mine="1")
+    Complaint.objects.filter(logged_by=bob).delete()
+    assert "You logged none yet" in page(mine="1")
