@@ -6,64 +6,31 @@ PostgreSQL narrows by shared character 3-grams of the telling words (GIN), rapid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
-from rapidfuzz import fuzz
+from rapidfuzz.distance import JaroWinkler
 
+from feedback.lexicon import PHRASES, SAME, STOP
 from productops.lib.text import fold, grams
 
 #: Below this score (0..100) two texts are not called similar.
-NEAR = 48.0
+NEAR = 18.0
+#: From here on six of seven best ones are right; below, two of five (tests/feedback/test_matches.py).
+SURE = 30.0
+#: How much what was typed counts beside what is known; a text that shares one word; a word that no candidate has,
+#: beside one that a single candidate has.
+SAID, ALONE, UNKNOWN, BARELY = 0.45, 0.7, 0.35, 0.2
 
-# The commonest words of the three languages tell nothing about a problem.
-_STOP = frozenset(
-    fold(
-        """
-    a al algo ante as ao aos com como con cuando da das de del desde do dos e el ela ele eles ella en entre era es esa
-    ese eso esta este esto eu fue ha hace hay isso isto la las le les lo los mas me meu mi minha muito muy na nas nao
-    ni no nos o os ou para pela pelo pero por porque pra qual que quando quem se sem ser si sido sin sobre son su sua
-    sus te tem tengo tiene um uma un una uno voce y ya yo
-    about after all am an and any are as at be because been but by can cannot could did do does doing for from get had
-    has have he her here his how i if in into is it its just me my no not of on or our out she so some than that the
-    their them then there they this to up us was we were what when where which who why will with would you your
-    cliente customer user usuario
-    """
-    ).split()
-)
-# Beginnings of words for the same thing of a digital product, so that the three languages meet. The longest
-# beginning that fits wins; the first of a line stands for all of it.
-_SAME = {
-    stem: line.split()[0]
-    for line in (
-        "pay pag cobr charg",
-        "checkout finaliz compr purchas buy",
-        "fail fall falh error erro brok roto quebr",
-        "search busc pesquis find procur encontr",
-        "filter filtr",
-        "save savi guard salv",
-        "slow lent demor tard",
-        "login logar entrar sesion sessao acced acess senha contrasen passw signin",
-        "invoice factur fatur",
-        "export descarg baixar download",
-        "card tarjet carta",
-        "cart carrit carrin cesta",
-        "order pedid encomend",
-        "button boton botao",
-        "page pagin screen pantall tela",
-        "mail corre email",
-        "understand entiend entend comprend confus confund",
-        "list lista",
-        "delete borr elimin apag exclu remov quit",
-        "price preci prec cost",
-        "app aplic phone movil celular telef",
-        "close cierr fech crash trav congel freez",
-    )
-    for stem in line.split()
-}
-_STEMS = (min(map(len, _SAME)), max(map(len, _SAME)))
+_STEMS = (min(map(len, SAME)), max(map(len, SAME)))
 _WORD = re.compile(r"\w+")
+_PHRASE = re.compile(r"\b(?:" + "|".join(sorted(PHRASES, key=len, reverse=True)) + r")\b")
+
+#: How alike two words are, found once.
+Near = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -80,8 +47,16 @@ def words(text: str) -> list[str]:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     """Each telling word in its common form, with the word as it stands in the folded text."""
-    found = [w for w in _WORD.findall(fold(text)[:4000]) if w not in _STOP and (len(w) > 2 or w.isdigit())]
-    return [(_same(w), w) for w in found]
+    phrases: dict[str, str] = {}
+
+    def as_one(found: re.Match[str]) -> str:
+        one = PHRASES[found[0]]
+        phrases.setdefault(one, found[0])
+        return one
+
+    said = _PHRASE.sub(as_one, fold(text)[:4000])
+    found = [w for w in _WORD.findall(said) if w not in STOP and (len(w) > 2 or w.isdigit())]
+    return [(_same(w), phrases.get(w, w)) for w in found]
 
 
 def key(text: str) -> list[str]:
@@ -90,34 +65,66 @@ def key(text: str) -> list[str]:
 
 
 def rank(typed: str, candidates: Iterable[tuple[Any, str]], limit: int = 5) -> list[Match]:
-    """The candidates (item, its text) that mean the same as `typed`, best first."""
+    """The candidates (item, its text) that mean the same as `typed`, best first.
+
+    A word counts by how few of the candidates have it; what a text has and the other lacks counts against it.
+    """
     pairs = _pairs(typed)
-    wanted, own = [w for w, _typed in pairs], dict(pairs)
-    if not wanted:
+    own = dict(pairs)
+    read = [(item, frozenset(words(text))) for item, text in candidates]
+    if not own or not read:
         return []
+    seen = Counter(word for _item, theirs in read for word in theirs)
+    weigh = {word: log(1 + (len(read) + 20) / (1 + n)) for word, n in seen.items()}
+    rare = log(1 + len(read) + 20)
+    near: Near = {}
     found = []
-    for item, text in candidates:
-        theirs = words(text)
-        score = _score(wanted, theirs)
+    for item, theirs in read:
+        score, shared = _score(own.keys(), theirs, weigh, rare, near)
         if score >= NEAR:
-            shared = tuple(dict.fromkeys(own[w] for w in wanted if w in theirs))
-            found.append(Match(item, score, shared[:4]))
+            found.append(Match(item, score, tuple(own[word] for word in shared)[:4]))
     return sorted(found, key=lambda match: -match.score)[:limit]
 
 
 def _same(word: str) -> str:
     for length in range(min(len(word), _STEMS[1]), _STEMS[0] - 1, -1):
-        if word[:length] in _SAME:
-            return _SAME[word[:length]]
+        # Beginnings of three letters are whole words.
+        if word[:length] in SAME and (length > 3 or length == len(word)):
+            return SAME[word[:length]]
     return word
 
 
-def _score(wanted: list[str], theirs: list[str]) -> float:
+def _alike(one: str, other: str, known: Near) -> float:
+    """Two words: 1 for the same, less for a typo or another ending, 0 for different ones."""
+    if one == other:
+        return 1.0
+    if (one, other) not in known:
+        alike = 0.0
+        if len(one) > 3 and len(other) > 3 and one[0] == other[0]:
+            alike = max(0.0, JaroWinkler.similarity(one, other, score_cutoff=0.88)) * 0.9
+        known[one, other] = alike
+    return known[one, other]
+
+
+def _score(
+    mine: Collection[str], theirs: Collection[str], weigh: dict[str, float], rare: float, near: Near
+) -> tuple[float, list[str]]:
+    """0..100, and the words of `mine` that both have."""
     if not theirs:
-        return 0.0
-    one, other = " ".join(sorted(set(wanted))), " ".join(sorted(set(theirs)))
-    together = fuzz.token_set_ratio(one, other)
-    # token_set_ratio is 100 as soon as one text is inside the other; one shared word must not be enough.
-    shared = len(set(wanted) & set(theirs))
-    score = 0.6 * together + 0.4 * 100 * min(1.0, shared / min(3, len(set(wanted))))
-    return float(score * 0.6 if shared < 2 <= len(set(wanted)) - 1 else score)
+        return 0.0, []
+    best: dict[str, float] = {}
+    shared, met, all_ = [], 0.0, 0.0
+    for word in mine:
+        weight = weigh.get(word, UNKNOWN * rare)
+        all_ += weight
+        alike, other = max((_alike(word, each, near), each) for each in theirs)
+        if alike:
+            shared.append(word)
+            met += alike * max(weight, weigh.get(other, 0.0))
+            best[other] = max(best.get(other, 0.0), alike)
+    back = sum(weigh[word] * best.get(word, 0.0) for word in theirs) / sum(weigh[word] for word in theirs)
+    forth = min(1.0, met / all_)
+    score = 100 * (SAID * forth + (1 - SAID) * back)
+    if len(shared) == 1 < min(len(mine), len(theirs)):
+        score *= ALONE if back > BARELY else ALONE**2
+    return score, shared

@@ -45,6 +45,10 @@ class Match:
     wording: str = ""  # what the agent may tell the customer at once
     workaround: str = ""
 
+    @property
+    def is_sure(self) -> bool:
+        return self.score >= similar.SURE
+
 
 def matches(workspace: Workspace, text: str, limit: int = 5) -> list[Match]:
     """The top matches over incidents and complaints. Three queries, whatever the size of the workspace."""

@@ -117,6 +117,11 @@ def test_one_shared_word_is_not_the_same_problem() -> None:
     assert similar.rank("checkout fails when paying by card", [item]) == []
 
 
+def test_shared_words_are_told_as_they_were_typed() -> None:
+    (match,) = similar.rank("no puedo iniciar sesión dos veces", [(1, "I cannot sign in two times")])
+    assert set(match.shared) == {"iniciar sesion", "dos veces"}
+
+
 def test_a_viewer_cannot_log(tienda, as_) -> None:
     victor = make.member(tienda, "viewer")
     assert as_(victor).post(f"/w/{tienda.slug}/log/", {"text": "x", "kind": "bug"}).status_code == 403

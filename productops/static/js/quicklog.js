@@ -53,11 +53,11 @@ document.addEventListener("change", (event) => {
 });
 
 // The hub's suggestion, as long as nobody chose.
-document.addEventListener("htmx:oobAfterSwap", (event) => {
-  const said = event.detail.target;
-  const form = said?.id === "suggested" && document.querySelector("form[data-draft]");
-  const found = document.getElementById("suggested");
-  if (!form || !found) return;
+document.addEventListener("htmx:afterSwap", (event) => {
+  const form = event.detail.target?.id === "matches" && document.querySelector("form[data-draft]");
+  const found = form && form.querySelector("[data-suggested]");
+  if (!found) return;
+  document.getElementById("suggested").textContent = found.textContent;
   form.elements.suggested.value = found.dataset.kind ?? "";
   if (form.dataset.chose) return;
   for (const radio of form.elements.kind) radio.checked = radio.value === found.dataset.kind;
